@@ -1,0 +1,1 @@
+"""Corpora from raw documents: cleaning, indexing, pairing, synthesis, quality. Needs no torch to import."""

@@ -1,0 +1,1 @@
+"""New documents from old ones with a language model."""

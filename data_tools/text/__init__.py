@@ -1,0 +1,1 @@
+"""Text: reading, cleaning, shingles, tokenizers."""

@@ -1,0 +1,1 @@
+"""Pretraining on synthetic data with Megatron-core: plans, training, evaluation, reports."""

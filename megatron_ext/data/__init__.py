@@ -1,0 +1,1 @@
+"""Planned samples as arrays."""

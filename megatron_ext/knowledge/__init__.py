@@ -1,0 +1,1 @@
+"""Facts: how they are learnt and kept."""

@@ -1,0 +1,1 @@
+"""The sample plan and the token budget."""
