@@ -8,7 +8,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -122,18 +122,47 @@ def run_step(
         started = time.monotonic()
         with whole_or_nothing(output) as scratch:
             counts = build(scratch)
-            manifest = Manifest(
-                step=step, inputs=hashes, settings=_as_json(settings), counts=_as_json(counts),
-                outputs=_hashes_below(scratch), command=" ".join(sys.argv), versions=_versions(),
-                seconds=round(time.monotonic() - started, 3),
-            )  # fmt: skip
-            write_whole(scratch / MANIFEST, json.dumps(asdict(manifest), indent=1, sort_keys=True) + "\n")
-        return manifest
+            seconds = time.monotonic() - started
+            files = list(scratch.rglob("*"))
+            return seal(
+                scratch, step=step, inputs=hashes, settings=settings, counts=counts, files=files, seconds=seconds
+            )
 
 
-def _hashes_below(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return {str(path.relative_to(folder)): content_hash(path) for path in files}
+def seal(
+    folder: Path,
+    *,
+    step: str,
+    inputs: Mapping[str, str],
+    settings: Mapping[str, Any],
+    counts: Mapping[str, Any],
+    files: Iterable[Path],
+    seconds: float,
+) -> Manifest:
+    """Write a folder's manifest: from then on it is finished.
+
+    Args:
+        folder: the artifact.
+        step: name of the step that made it.
+        inputs: name -> content hash.
+        settings: whatever changed the outcome.
+        counts: what came in, was kept, was dropped.
+        files: those that make up the artifact; folders and the manifest itself are passed over.
+        seconds: time that the step took.
+    """
+    kept = sorted(path for path in files if path.is_file() and path.name != MANIFEST)
+    manifest = Manifest(
+        step=step,
+        inputs=dict(inputs),
+        settings=_as_json(settings),
+        counts=_as_json(counts),
+        outputs={str(path.relative_to(folder)): content_hash(path) for path in kept},
+        command=" ".join(sys.argv),
+        versions=_versions(),
+        seconds=round(seconds, 3),
+    )
+    write_whole(folder / MANIFEST, json.dumps(asdict(manifest), indent=1, sort_keys=True) + "\n")
+    return manifest
 
 
 def _as_json(value: Mapping[str, Any]) -> dict[str, Any]:

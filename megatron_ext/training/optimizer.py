@@ -1,0 +1,60 @@
+"""Megatron-core's distributed AdamW, and its learning rate as a pure function of the step.
+
+No scheduler's state is kept in a checkpoint: the config of the run that goes on always decides the learning rate.
+"""
+
+import math
+from typing import Any
+
+import torch
+from megatron.core.optimizer import OptimizerConfig as CoreOptimizerConfig
+from megatron.core.optimizer import get_megatron_optimizer
+
+from megatron_ext.config import RunConfig, ScheduleConfig
+
+
+def build_optimizer(config: RunConfig, model: Any) -> Any:
+    """The optimizer of a model that is wrapped in Megatron-core's DistributedDataParallel."""
+    settings = config.optimizer
+    bf16 = config.precision == "bf16"
+    core = CoreOptimizerConfig(
+        optimizer="adam",
+        lr=config.schedule.peak_lr,
+        min_lr=config.schedule.end_lr,
+        weight_decay=settings.weight_decay,
+        adam_beta1=settings.beta1,
+        adam_beta2=settings.beta2,
+        adam_eps=settings.epsilon,
+        clip_grad=settings.clip_grad,
+        use_distributed_optimizer=True,
+        bf16=bf16,
+        params_dtype=torch.bfloat16 if bf16 else torch.float32,
+    )
+    return get_megatron_optimizer(core, [model])
+
+
+def set_rates(optimizer: Any, *, rate: float, weight_decay: float) -> None:
+    """Learning rate and weight decay of every group; norms and biases keep their multiplier of 0 for the decay."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_mult", 1.0)
+        group["weight_decay"] = weight_decay * group.get("wd_mult", 1.0)
+
+
+def learning_rate(schedule: ScheduleConfig, *, step: int, steps: int) -> float:
+    """Learning rate of one optimizer step.
+
+    Linear warm-up over the first `warmup` share of the steps to the peak, then
+    `end + (peak - end) * (1 + cos(pi * progress)) / 2` for cosine, or the peak for constant.
+
+    Args:
+        schedule: rates, share of warm-up, form of the decay.
+        step: steps already taken; 0 for the first. A warm-up does not begin at zero, which would waste a step.
+        steps: steps of the whole run.
+    """
+    warmup = round(schedule.warmup * steps)
+    if step < warmup:
+        return schedule.peak_lr * (step + 1) / warmup
+    if schedule.decay == "constant":
+        return schedule.peak_lr
+    progress = min(1.0, (step - warmup) / max(1, steps - 1 - warmup))
+    return schedule.end_lr + (schedule.peak_lr - schedule.end_lr) * (1 + math.cos(math.pi * progress)) / 2
