@@ -15,6 +15,7 @@ from megatron.core import dist_checkpointing
 from megatron.core.package_info import __version__ as megatron_version
 
 from data_tools.errors import InputError
+from megatron_ext.platform import is_first_rank
 
 FOLDER = "checkpoints"
 STATE = "run_state"
@@ -62,14 +63,14 @@ def save(run: Path, *, step: int, model: Any, optimizer: Any, state: dict[str, A
     """
     folder = step_folder(run, step)
     partial = folder.with_name(folder.name + ".partial")
-    if _is_first_rank():
+    if is_first_rank():
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
     torch.distributed.barrier()
     with _quiet():
         dist_checkpointing.save(_sharded(model, optimizer, loading=False) | {STATE: state}, str(partial), **_strategy())
     torch.distributed.barrier()
-    if _is_first_rank():
+    if is_first_rank():
         _flush(partial)
         partial.rename(folder)
         _flush(folder.parent)
@@ -110,10 +111,6 @@ def _strategy() -> dict[str, Any]:
 def _quiet() -> warnings.catch_warnings:
     # torch.distributed.checkpoint announces its own deprecations at each save.
     return warnings.catch_warnings(action="ignore")
-
-
-def _is_first_rank() -> bool:
-    return torch.distributed.get_rank() == 0
 
 
 def _flush(folder: Path) -> None:

@@ -116,6 +116,11 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def is_first_rank() -> bool:
+    """Whether this process speaks for the run: writes its files, shows its progress."""
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+
+
 def device() -> torch.device:
     """Where this process' tensors live."""
     return torch.device("cuda", torch.cuda.current_device()) if has_gpu() else torch.device("cpu")
@@ -196,7 +201,7 @@ def _replace_missing_optimizer() -> None:
 
 
 def _keep_random_state_on_cpu() -> None:
-    import megatron.core.tensor_parallel.random as random
+    from megatron.core.tensor_parallel import random
 
     random._get_cuda_rng_state = lambda *_args, **_kwargs: torch.get_rng_state()
     random._set_cuda_rng_state = lambda state, *_args, **_kwargs: torch.set_rng_state(state)

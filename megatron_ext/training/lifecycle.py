@@ -2,6 +2,7 @@
 
 import signal
 from types import FrameType
+from typing import Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
@@ -13,7 +14,7 @@ class StopRequest:
         self.signal: int | None = None
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> "StopRequest":
+    def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 

@@ -72,7 +72,7 @@ def _train(
 
     from megatron_ext import checkpoint
 
-    first_rank = torch.distributed.get_rank() == 0
+    first_rank = platform.is_first_rank()
     started = time.monotonic()
     if first_rank:
         _describe(config, folder, plan, sources)

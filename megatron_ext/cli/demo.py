@@ -1,0 +1,355 @@
+"""The demo: the whole way of the data on the embedded corpus, one stage after another.
+
+Every stage leaves a folder with a manifest. Started again, a stage whose manifest names the same inputs and settings
+is passed over; one that was killed goes on from its last finished shard or checkpoint.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data_tools.corpus.manifest import Manifest, hash_of_input, is_finished, read_manifest, run_step
+from data_tools.errors import InputError
+from data_tools.files import remove_artifact, write_whole
+from megatron_ext.cli.local import check_processes, run_ranks
+from megatron_ext.cli.output import Progress, say
+from megatron_ext.config import ExperimentConfig, RunConfig, as_dict, load_experiment, load_run
+
+SYNTHETIC_SHARE = 0.375
+"""Most of the SBP arm's budget that is synthetic: 75B of 200B tokens in the paper."""
+
+QUICK = {"budget": 1 / 8, "tuning": 1 / 8, "documents": 1 / 8, "new_tokens": 1 / 4}
+"""What the shortened demo does of the whole one."""
+
+
+class RunFailed(Exception):
+    """A stage's own processes ended badly; what they printed says why."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The stages' common ground."""
+
+    config: ExperimentConfig
+    folder: Path
+
+    def at(self, name: str) -> Path:
+        return self.folder / name
+
+
+def run_demo(experiment: Path, output: Path, *, quick: bool = False, force: list[str] | None = None) -> Path:
+    """Run what is not finished yet, and write the report; returns its path.
+
+    Args:
+        experiment: experiment file.
+        output: experiment folder.
+        quick: a shortened version, an eighth of the tokens.
+        force: names of stages to do again.
+
+    Raises:
+        InputError: the file, the corpus, the stage's name or the folder's contents can't be used.
+        RunFailed: training or evaluation failed.
+    """
+    config = shortened(load_experiment(experiment)) if quick else load_experiment(experiment)
+    check_processes(config.processes, tensor=config.layout.tensor, pipeline=config.layout.pipeline, where=experiment)
+    demo = Demo(config, output)
+    _forget(demo, force or [])
+    described = {
+        "name": config.name, "seed": config.seed, "budget_tokens": config.budget_tokens,
+        "processes": config.processes, "quick": quick, "config": as_dict(config),
+    }  # fmt: skip
+    write_whole(output / "experiment.json", json.dumps(described, indent=1) + "\n")
+    for number, (name, (stage, title)) in enumerate(STAGES.items(), start=1):
+        started = time.monotonic()
+        say(f"[{number:2}/{len(STAGES)}] {name}: {title}")
+        summary = stage(demo)
+        say(f"        {summary} ({time.monotonic() - started:.1f} s)")
+    return output / "report.html"
+
+
+def shortened(config: ExperimentConfig) -> ExperimentConfig:
+    """The same experiment at an eighth of the tokens: every stage runs, nothing is learnt."""
+
+    def part(tokens: int, share: float, per_step: int) -> int:
+        return max(per_step, int(tokens * share) // per_step * per_step)
+
+    synthesis, tuning = config.synthesis, config.tuning
+    return replace(
+        config,
+        budget_tokens=part(config.budget_tokens, QUICK["budget"], config.batch.tokens_per_step),
+        tuning=replace(tuning, tokens=part(tuning.tokens, QUICK["tuning"], tuning.batch.tokens_per_step)),
+        synthesis=replace(
+            synthesis,
+            documents=max(1, int(synthesis.documents * QUICK["documents"])),
+            max_new_tokens=max(1, int(synthesis.max_new_tokens * QUICK["new_tokens"])),
+        ),
+    )
+
+
+def _clean(demo: Demo) -> str:
+    from data_tools.steps.clean import clean
+
+    counts = clean(demo.config.corpus, demo.at("clean"), replace=True).counts
+    return _counted(counts)
+
+
+def _split(demo: Demo) -> str:
+    from data_tools.steps.split import split
+
+    data = demo.config.data
+    return _counted(
+        split(
+            demo.at("clean"), demo.at("split"), heldout_share=data.heldout_share, subset_share=data.subset_share,
+            seed=demo.config.seed, replace=True,
+        ).counts
+    )  # fmt: skip
+
+
+def _tokenizer(demo: Demo) -> str:
+    from data_tools.text.tokenizer import train_tokenizer
+
+    documents = [demo.at("split") / "train.jsonl.zst"]
+    vocabulary = demo.config.data.vocabulary
+    return _counted(train_tokenizer(documents, demo.at("tokenizer"), vocabulary=vocabulary, replace=True).counts)
+
+
+def _corpora(demo: Demo) -> str:
+    """All documents but the held-out ones, the subset, and the held-out ones, tokenized."""
+    counts = {}
+    for name, part in (("corpus_all", "train"), ("corpus_subset", "subset"), ("corpus_heldout", "heldout")):
+        counts[name] = _tokenize(demo, demo.at("split") / f"{part}.jsonl.zst", name).counts["tokens"]
+    return ", ".join(f"{name} {tokens:,} tokens" for name, tokens in counts.items())
+
+
+def _tokenize(demo: Demo, documents: Path, name: str, kind: str = "real") -> Manifest:
+    from data_tools.steps.tokenize import tokenize
+
+    longest = demo.config.data.max_tokens
+    tokenizer = demo.at("tokenizer")
+    return tokenize([documents], tokenizer, demo.at(name), max_tokens=longest, kind=kind, replace=True)
+
+
+def _embeddings(demo: Demo) -> str:
+    from data_tools.steps.embed import embed
+
+    documents = [demo.at("split") / "subset.jsonl.zst"]
+    with Progress("embedding", unit="documents") as progress:
+        manifest = embed(
+            documents, demo.at("embeddings"), model=demo.config.pairing.embedding_model, replace=True,
+            progress=progress.update,
+        )  # fmt: skip
+    return _counted(manifest.counts)
+
+
+def _neighbors(demo: Demo) -> str:
+    from data_tools.steps.neighbors import neighbors
+
+    top_k = demo.config.pairing.top_k
+    return _counted(neighbors(demo.at("embeddings"), demo.at("neighbors"), top_k=top_k, replace=True).counts)
+
+
+def _pairs(demo: Demo) -> str:
+    from data_tools.steps.pairs import pairs
+
+    pairing = demo.config.pairing
+    manifest = pairs(
+        [demo.at("split") / "subset.jsonl.zst"], demo.at("corpus_subset"), demo.at("neighbors"), demo.at("pairs"),
+        min_similarity=pairing.min_similarity, shingle=pairing.shingle,
+        max_tokens=demo.config.tuning.batch.sequence_length, replace=True,
+    )  # fmt: skip
+    return _counted(manifest.counts)
+
+
+def _baseline(demo: Demo) -> str:
+    real = {"corpus": demo.at("corpus_subset"), "tokens": demo.config.budget_tokens}
+    return _train(demo, "arms/baseline", _arm(demo, {"real": real}))
+
+
+def _synthesizer(demo: Demo) -> str:
+    tuning = demo.config.tuning
+    source = {
+        "corpus": demo.at("corpus_subset"), "pairs": demo.at("pairs"), "kind": "pairs", "tokens": tuning.tokens,
+    }  # fmt: skip
+    settings = _arm(demo, {"pairs": source}) | {
+        "batch": as_dict(tuning.batch),
+        "schedule": {
+            "peak_lr": tuning.learning_rate, "end_lr": tuning.learning_rate, "warmup": 0.0, "decay": "constant",
+        },
+        "init_from": str(demo.at("arms/baseline").resolve()),
+    }  # fmt: skip
+    return _train(demo, "synthesizer", settings)
+
+
+def _export(demo: Demo) -> str:
+    from data_tools.text.tokenizer import Tokenizer
+    from megatron_ext.convert import export_hf
+
+    eos = Tokenizer.load(demo.at("tokenizer")).eos
+    manifest = export_hf(
+        demo.at("synthesizer"), demo.at("export"), tokenizer=demo.at("tokenizer"), eos=eos, replace=True
+    )
+    return _counted(manifest.counts)
+
+
+def _synthesis(demo: Demo) -> str:
+    from data_tools.synthesis.engines import TransformersEngine
+    from data_tools.synthesis.run import synthesize
+
+    settings = demo.config.synthesis
+    with Progress("sampling", unit="documents") as progress:
+        manifest = synthesize(
+            demo.at("corpus_subset"), demo.at("tokenizer"),
+            lambda: TransformersEngine(demo.at("export"), batch=settings.batch, seed=demo.config.seed),
+            demo.at("synthetic"), documents=settings.documents, model=demo.at("export"),
+            max_new_tokens=settings.max_new_tokens, temperature=settings.temperature, top_p=settings.top_p,
+            seed=demo.config.seed, shingle=settings.shingle, replace=True, progress=progress.update,
+        )  # fmt: skip
+    return _counted(manifest.counts)
+
+
+def _synthetic_corpus(demo: Demo) -> str:
+    documents = demo.at("synthetic") / "synthetic.jsonl.zst"
+    return _counted(_tokenize(demo, documents, "corpus_synthetic", kind="synthetic").counts)
+
+
+def _sbp(demo: Demo) -> str:
+    """Every synthetic token once, up to the paper's share; the real documents for the rest of the budget."""
+    length, budget = demo.config.batch.sequence_length, demo.config.budget_tokens
+    available = read_manifest(demo.at("corpus_synthetic")).counts["tokens"]
+    synthetic = min(available, int(SYNTHETIC_SHARE * budget)) // length * length
+    sources: dict[str, dict[str, Any]] = {
+        "real": {"corpus": demo.at("corpus_subset"), "tokens": budget - synthetic},
+        "synthetic": {"corpus": demo.at("corpus_synthetic"), "tokens": synthetic, "max_epochs": 1},
+    }
+    if not synthetic:
+        raise InputError(
+            where=str(demo.at("corpus_synthetic")), found=f"{available} synthetic tokens",
+            expected=f"at least one sample of {length}",
+            fix="Ask for more documents: synthesis.documents in the experiment file.",
+        )  # fmt: skip
+    return _train(demo, "arms/sbp", _arm(demo, sources))
+
+
+def _oracle(demo: Demo) -> str:
+    everything = {"corpus": demo.at("corpus_all"), "tokens": demo.config.budget_tokens}
+    return _train(demo, "arms/oracle", _arm(demo, {"real": everything}))
+
+
+def _evaluation(demo: Demo) -> str:
+    arms = [demo.at(f"arms/{name}") for name in ("baseline", "sbp", "oracle")]
+    heldout = demo.at("corpus_heldout")
+
+    def build(scratch: Path) -> dict[str, Any]:
+        arguments = ["eval", *map(str, arms), "--heldout", str(heldout)]
+        if run_ranks(arguments, processes=demo.config.processes):
+            raise RunFailed("evaluation failed; the lines above say why")
+        results = {arm.name: json.loads((arm / "results.json").read_text()) for arm in arms}
+        write_whole(scratch / "results.json", json.dumps(results, indent=1) + "\n")
+        return {name: round(result["heldout"]["loss"], 6) for name, result in results.items()}
+
+    inputs = {arm.name: arm for arm in arms} | {"heldout": heldout}
+    manifest = run_step(demo.at("evaluation"), step="eval", inputs=inputs, settings={}, build=build, replace=True)
+    return "held-out loss, nats per token: " + _counted(manifest.counts)
+
+
+def _report(demo: Demo) -> str:
+    from megatron_ext.report import build_report
+
+    build_report(demo.folder)
+    return str(demo.folder / "report.html")
+
+
+def _arm(demo: Demo, sources: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A run's settings: what the arms share, and the sources in which they differ."""
+    shared = as_dict(demo.config)
+    keys = ("model", "batch", "schedule", "optimizer", "layout", "checkpoint", "tracking", "seed")
+    resolved = {
+        name: {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in source.items()}
+        for name, source in sources.items()
+    }
+    return {"sources": resolved} | {key: shared[key] for key in keys}
+
+
+def _train(demo: Demo, name: str, settings: dict[str, Any]) -> str:
+    folder, run_file = demo.at(name), demo.at(f"configs/{Path(name).name}.yaml")
+    write_whole(run_file, yaml.safe_dump(settings, sort_keys=False))
+    config = load_run(run_file)
+    if not _is_this_run(folder, config):
+        remove_artifact(folder)
+    if not is_finished(folder):
+        arguments = ["train", str(run_file), "--output", str(folder)]
+        if run_ranks(arguments, processes=demo.config.processes):
+            raise RunFailed(f"{name} failed; the lines above say why. Run the demo again to go on from its checkpoint.")
+    if not is_finished(folder):
+        raise RunFailed(f"{name} was stopped by a signal. Run the demo again to go on from its checkpoint.")
+    return _counted(read_manifest(folder).counts)
+
+
+def _is_this_run(folder: Path, config: RunConfig) -> bool:
+    """Whether what lies in the run's folder, finished or not, is this run on these inputs."""
+    recorded = folder / "config.json"
+    if not recorded.exists() or json.loads(recorded.read_text()) != as_dict(config):
+        return False
+    if not is_finished(folder):
+        return True
+    inputs = read_manifest(folder).inputs
+    now = {f"sources.{name}": hash_of_input(source.corpus) for name, source in config.sources.items()}
+    now |= {f"pairs.{name}": hash_of_input(source.pairs) for name, source in config.sources.items() if source.pairs}
+    if config.init_from is not None:
+        now["init_from"] = hash_of_input(config.init_from)
+    return inputs == now
+
+
+def _counted(counts: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
+        for name, value in counts.items()
+        if not isinstance(value, dict)
+    )
+
+
+def _forget(demo: Demo, force: list[str]) -> None:
+    for name in force:
+        if name not in STAGES:
+            raise InputError(
+                where="--force", found=repr(name), expected="one of " + ", ".join(STAGES), fix="Name a stage."
+            )
+        for folder in FOLDERS.get(name, (name,)):
+            path = demo.at(folder)
+            remove_artifact(path) if path.is_dir() else shutil.rmtree(path, ignore_errors=True)
+
+
+STAGES: dict[str, tuple[Callable[[Demo], str], str]] = {
+    "clean": (_clean, "normalise the documents and drop what can't be used"),
+    "split": (_split, "hold out documents, choose the baseline's subset"),
+    "tokenizer": (_tokenizer, "train a SentencePiece BPE"),
+    "corpora": (_corpora, "write the indexed corpora"),
+    "embeddings": (_embeddings, "embed the subset's documents"),
+    "neighbors": (_neighbors, "find each document's neighbours"),
+    "pairs": (_pairs, "keep related pairs that are not near-duplicates"),
+    "baseline": (_baseline, "pretrain on the subset, repeated"),
+    "synthesizer": (_synthesizer, "tune the baseline on d2 given d1"),
+    "export": (_export, "write the synthesizer for the sampling engine"),
+    "synthesis": (_synthesis, "sample new documents from drawn ones"),
+    "synthetic_corpus": (_synthetic_corpus, "write the synthetic corpus"),
+    "sbp": (_sbp, "pretrain on real documents repeated and synthetic ones once"),
+    "oracle": (_oracle, "pretrain on all documents"),
+    "evaluation": (_evaluation, "held-out loss of each arm"),
+    "report": (_report, "write the page"),
+}
+
+FOLDERS = {
+    "corpora": ("corpus_all", "corpus_subset", "corpus_heldout"),
+    "baseline": ("arms/baseline",),
+    "sbp": ("arms/sbp",),
+    "oracle": ("arms/oracle",),
+    "synthesis": ("synthetic",),
+    "synthetic_corpus": ("corpus_synthetic",),
+}
+"""Folders of a stage, where they are not named like it."""

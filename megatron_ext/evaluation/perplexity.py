@@ -1,0 +1,115 @@
+"""Held-out loss of trained runs, on any corpus, in any layout.
+
+The corpus is read as one stream of tokens, document after document, in windows of the run's sequence length that do
+not overlap. Every token but the stream's first is predicted exactly once; the last window is padded and masked.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
+from data_tools.errors import InputError
+from data_tools.files import write_whole
+from megatron_ext import platform
+from megatron_ext.config import RunConfig, run_from_dict
+from megatron_ext.data.batches import Batch, stack
+from megatron_ext.training.loop import Progress, forward_backward
+
+RESULTS = "results.json"
+
+
+def evaluate(runs: list[Path], heldout: Path, *, progress: Progress | None = None) -> dict[str, dict[str, float]]:
+    """Held-out loss of each run's newest checkpoint; also written to `<run>/results.json`.
+
+    All runs share one layout, and this is called by every rank.
+
+    Args:
+        runs: run folders.
+        heldout: corpus folder.
+        progress: called with (runs done, runs in all).
+
+    Returns:
+        Run folder -> {"loss": nats per token, "perplexity", "tokens", "documents"}.
+
+    Raises:
+        InputError: a run or the corpus is missing, or the runs differ in layout.
+    """
+    configs = [_config_of(run) for run in runs]
+    corpus = IndexedCorpus(heldout / CORPUS_PREFIX)
+    layouts = {(config.layout.tensor, config.layout.pipeline) for config in configs}
+    if len(layouts) != 1:
+        raise InputError(
+            where="runs", found=f"layouts {sorted(layouts)}", expected="runs of one layout", fix="Evaluate them apart."
+        )
+    platform.start(tensor=configs[0].layout.tensor, pipeline=configs[0].layout.pipeline, seed=configs[0].seed)
+    try:
+        results = {}
+        for done, (run, config) in enumerate(zip(runs, configs, strict=True), start=1):
+            results[str(run)] = _evaluate_run(run, config, corpus)
+            if progress and platform.is_first_rank():
+                progress(done, len(runs))
+        return results
+    finally:
+        platform.stop()
+
+
+def windows(corpus: IndexedCorpus, sequence_length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(tokens, loss mask) of every window; sequence_length + 1 and sequence_length entries."""
+    for start in range(0, corpus.token_count - 1, sequence_length):
+        part = corpus.tokens(start, min(start + sequence_length + 1, corpus.token_count))
+        tokens = np.zeros(sequence_length + 1, dtype=np.int64)
+        tokens[: len(part)] = part
+        mask = np.zeros(sequence_length, dtype=np.float32)
+        mask[: len(part) - 1] = 1.0
+        yield tokens, mask
+
+
+def _evaluate_run(run: Path, config: RunConfig, corpus: IndexedCorpus) -> dict[str, float]:
+    import torch
+
+    from megatron_ext import checkpoint
+    from megatron_ext.model import build_model
+
+    model = build_model(
+        config.model,
+        sequence_length=config.batch.sequence_length,
+        layout=config.layout,
+        precision=config.precision,
+    )
+    checkpoint.load(checkpoint.require_latest(run), model=model, optimizer=None)
+    model.eval()
+    with torch.no_grad():
+        loss, tokens = forward_backward(model, _share(corpus, config), config, forward_only=True)
+    heldout = {"loss": loss, "perplexity": math.exp(loss), "tokens": tokens, "documents": len(corpus)}
+    if platform.is_first_rank():
+        write_whole(run / RESULTS, json.dumps({"heldout": heldout}, indent=1) + "\n")
+    return heldout
+
+
+def _share(corpus: IndexedCorpus, config: RunConfig) -> Iterator[Batch]:
+    """This rank's micro batches; filled up with masked rows so that every rank has as many."""
+    from megatron.core import parallel_state
+
+    rank, ranks = parallel_state.get_data_parallel_rank(), parallel_state.get_data_parallel_world_size()
+    size, length = config.batch.micro_batch, config.batch.sequence_length
+    rows = list(windows(corpus, length))
+    empty = (np.zeros(length + 1, dtype=np.int64), np.zeros(length, dtype=np.float32))
+    rows += [empty] * (-len(rows) % (size * ranks))
+    for start in range(rank * size, len(rows), size * ranks):
+        yield stack(rows[start : start + size])
+
+
+def _config_of(run: Path) -> RunConfig:
+    path = run / "config.json"
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(
+            where=str(path), found="no such file", expected="the config of a run", fix="Name a run's folder."
+        ) from None
+    return run_from_dict(settings, where=str(path))
