@@ -1,0 +1,144 @@
+"""Tokens on disk: Megatron's `.bin` and `.idx`, memory-mapped, byte for byte as Megatron-core writes them.
+
+`.bin` is the tokens of all documents, one after another. `.idx` is: 9 bytes magic, version u64, type code u8, number of
+sequences u64, number of document boundaries u64, lengths i32, byte offsets i64, boundaries i64. Here every document is
+one sequence. The writer holds no list of documents: lengths go to a file as they come.
+"""
+
+import struct
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from data_tools.errors import InputError
+
+CORPUS_PREFIX = "corpus"
+"""A corpus folder holds `corpus.bin`, `corpus.idx` and their sidecars."""
+
+MAGIC = b"MMIDIDX\x00\x00"
+HEADER = struct.Struct("<9sQBQQ")
+DTYPE_CODES = {np.dtype(np.int32): 4, np.dtype(np.uint16): 8}
+SMALL_VOCABULARY = 65_500
+CHUNK = 1 << 20
+"""Documents at a time when the index is written: 8 MB."""
+
+
+def token_dtype(vocabulary: int) -> np.dtype:
+    """uint16 for vocabularies below 65,500 entries, else int32: Megatron's own choice."""
+    return np.dtype(np.uint16 if vocabulary < SMALL_VOCABULARY else np.int32)
+
+
+class CorpusWriter:
+    """Writes `<prefix>.bin` and, when closed, `<prefix>.idx`."""
+
+    def __init__(self, prefix: Path, dtype: np.dtype):
+        self.prefix, self.dtype = prefix, np.dtype(dtype)
+        self._bin = prefix.with_suffix(".bin").open("wb")
+        self._lengths_path = prefix.with_suffix(".lengths")
+        self._lengths = self._lengths_path.open("wb")
+        self.documents = 0
+        self.tokens = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_error: object) -> None:
+        self._bin.close()
+        self._lengths.close()
+        if kind is None:
+            self._write_index()
+        self._lengths_path.unlink()
+
+    def add(self, tokens: np.ndarray) -> None:
+        """Append one document: token ids, its end-of-document token included."""
+        self._bin.write(np.ascontiguousarray(tokens, dtype=self.dtype).tobytes())
+        self._lengths.write(np.int32(len(tokens)).tobytes())
+        self.documents += 1
+        self.tokens += len(tokens)
+
+    def _write_index(self) -> None:
+        lengths = np.fromfile(self._lengths_path, dtype=np.int32) if self.documents < CHUNK else _mapped(self)
+        with self.prefix.with_suffix(".idx").open("wb") as file:
+            file.write(HEADER.pack(MAGIC, 1, DTYPE_CODES[self.dtype], self.documents, self.documents + 1))
+            file.write(lengths)
+            offset = 0
+            for start in range(0, self.documents, CHUNK):
+                ends = np.cumsum(lengths[start : start + CHUNK], dtype=np.int64)
+                file.write((offset + np.concatenate([[0], ends[:-1]])) * self.dtype.itemsize)
+                offset += int(ends[-1])
+            for start in range(0, self.documents + 1, CHUNK):
+                file.write(np.arange(start, min(start + CHUNK, self.documents + 1), dtype=np.int64))
+
+
+def _mapped(writer: CorpusWriter) -> np.ndarray:
+    return np.memmap(writer._lengths_path, dtype=np.int32, mode="r")
+
+
+class IndexedCorpus:
+    """Reads a `.bin/.idx` pair without loading it.
+
+    Raises:
+        InputError: a file is missing, foreign, or not as long as its header says.
+    """
+
+    def __init__(self, prefix: Path):
+        self.prefix = prefix
+        index, data = prefix.with_suffix(".idx"), prefix.with_suffix(".bin")
+        for path in (index, data):
+            if not path.is_file():
+                raise InputError(
+                    where=str(path), found="no such file", expected="an indexed corpus (.bin and .idx)",
+                    fix="Make it with `megatron-ext data tokenize`, or correct the corpus folder.",
+                )  # fmt: skip
+        self.dtype, count = _header(index)
+        if not count:
+            raise InputError(
+                where=str(index), found="no documents", expected="at least one", fix="Tokenize some documents first."
+            )
+        at = HEADER.size
+        self.lengths = np.memmap(index, dtype=np.int32, mode="r", offset=at, shape=(count,))
+        self.offsets = np.memmap(index, dtype=np.int64, mode="r", offset=at + 4 * count, shape=(count,))
+        expected = int(self.offsets[-1]) + int(self.lengths[-1]) * self.dtype.itemsize
+        if data.stat().st_size != expected:
+            raise InputError(
+                where=str(data), found=f"{data.stat().st_size} bytes", expected=f"{expected} bytes, as its .idx says",
+                fix="The file is cut off or belongs to another index: build the corpus again.",
+            )  # fmt: skip
+        self._tokens = np.memmap(data, dtype=self.dtype, mode="r")
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def token_count(self) -> int:
+        return len(self._tokens)
+
+    def document(self, number: int) -> np.ndarray:
+        """Token ids of one document, its end-of-document token included."""
+        start = int(self.offsets[number]) // self.dtype.itemsize
+        return self._tokens[start : start + int(self.lengths[number])]
+
+    def tokens(self, start: int, stop: int) -> np.ndarray:
+        """Token ids of a stretch of the corpus, documents joined."""
+        return self._tokens[start:stop]
+
+
+def _header(index: Path) -> tuple[np.dtype, int]:
+    with index.open("rb") as file:
+        head = file.read(HEADER.size)
+    magic, version, code, count, boundaries = HEADER.unpack(head) if len(head) == HEADER.size else (b"", 0, 0, 0, 0)
+    dtypes = {code: dtype for dtype, code in DTYPE_CODES.items()}
+    if magic != MAGIC or version != 1 or code not in dtypes:
+        raise InputError(
+            where=str(index), found="no index of this kind", expected="Megatron's MMIDIDX, version 1, int32 or uint16",
+            fix="Build the corpus again with `megatron-ext data tokenize`.",
+        )  # fmt: skip
+    expected = HEADER.size + 12 * count + 8 * boundaries
+    if index.stat().st_size != expected or boundaries != count + 1:
+        raise InputError(
+            where=str(index), found=f"{index.stat().st_size} bytes",
+            expected=f"{expected} bytes for {count} documents",
+            fix="The file is cut off: build the corpus again.",
+        )  # fmt: skip
+    return dtypes[code], count
