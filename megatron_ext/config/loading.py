@@ -134,7 +134,7 @@ def _describe(kind: type, problem: Any) -> tuple[str, str, str]:
         return (
             str(value).lower(),
             expected,
-            "YAML reads on, off, yes and no as true or false: quote a word that is meant.",
+            "YAML reads on, off, yes, no as true or false: quote words.",
         )
     shown = "nothing" if value is None else json.dumps(value, default=str)
     return shown if len(shown) < 80 else f"a {type(value).__name__}", expected, f"Set `{key}` to {expected}."

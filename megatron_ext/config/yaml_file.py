@@ -1,4 +1,4 @@
-"""A YAML file as plain values that know their lines. What PyYAML would accept in silence, a key given twice, is refused."""
+"""A YAML file as plain values that know their lines. A key given twice, which PyYAML accepts in silence, is refused."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,0 +1,85 @@
+"""A keyed shuffle of 0 .. n-1 that is never held in memory: any place, either way, in constant time.
+
+A Feistel network over a grid of about sqrt(n) x sqrt(n) cells. The grid has fewer than sqrt(n) + 1 cells too many; a
+value that falls on one is sent through again until it falls inside (cycle walking), which keeps it a permutation.
+
+Source: Black and Rogaway 2002, Ciphers with Arbitrary Finite Domains (generalised Feistel, cycle walking).
+"""
+
+import hashlib
+import math
+import struct
+
+ROUNDS = 6
+MASK = (1 << 64) - 1
+
+
+def keyed_hash(*key: str | int, size: int = 8) -> bytes:
+    """BLAKE2b of a tuple of names and numbers: the same on every machine, in every process."""
+    text = "\0".join(f"{type(part).__name__}:{part}" for part in key)
+    return hashlib.blake2b(text.encode(), digest_size=size).digest()
+
+
+class Permutation:
+    """A shuffle of range(n), one for each key.
+
+    Args:
+        n: entries, at least 1.
+        key: names and numbers that choose the shuffle.
+    """
+
+    __slots__ = ("_columns", "_keys", "_rows", "n")
+
+    def __init__(self, n: int, key: tuple[str | int, ...]):
+        if n < 1:
+            raise ValueError(f"a permutation of {n} entries")
+        self.n = n
+        self._rows = math.isqrt(n - 1) + 1
+        self._columns = -(-n // self._rows)
+        self._keys = struct.unpack(f"<{ROUNDS}Q", keyed_hash(*key, size=8 * ROUNDS))
+
+    def at(self, i: int) -> int:
+        """What stands at place i. IndexError outside 0 .. n-1."""
+        self._require(i)
+        while True:
+            i = self._forward(i)
+            if i < self.n:
+                return i
+
+    def inverse(self, j: int) -> int:
+        """The place i with at(i) == j. IndexError outside 0 .. n-1."""
+        self._require(j)
+        while True:
+            j = self._backward(j)
+            if j < self.n:
+                return j
+
+    def _require(self, i: int) -> None:
+        if not 0 <= i < self.n:
+            raise IndexError(f"{i} is not in a permutation of {self.n} entries")
+
+    def _forward(self, i: int) -> int:
+        row, column = divmod(i, self._columns)
+        for number, key in enumerate(self._keys):
+            if number % 2:
+                column = (column + _mix(row + key)) % self._columns
+            else:
+                row = (row + _mix(column + key)) % self._rows
+        return row * self._columns + column
+
+    def _backward(self, i: int) -> int:
+        row, column = divmod(i, self._columns)
+        for number in reversed(range(ROUNDS)):
+            if number % 2:
+                column = (column - _mix(row + self._keys[number])) % self._columns
+            else:
+                row = (row - _mix(column + self._keys[number])) % self._rows
+        return row * self._columns + column
+
+
+def _mix(x: int) -> int:
+    """SplitMix64's finaliser: every bit of x reaches every bit of the result."""
+    x &= MASK
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK
+    return x ^ (x >> 31)
