@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import IO, Any
 import zstandard
 
 from data_tools.errors import InputError
+
+READ_AT_ONCE = 1 << 17
+"""Compressed bytes."""
 
 LEVEL = 10
 """Of zstd: the bytes depend on it, so it is fixed."""
@@ -44,7 +48,7 @@ def opened(path: Path) -> Iterator[IO[str]]:
     """
     try:
         yield from _stream(path)
-    except (zstandard.ZstdError, EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
+    except (zstandard.ZstdError, EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
         raise InputError(
             where=str(path), found=f"bytes that can't be read ({error})", expected="UTF-8 text, whole",
             fix="Fetch or write the file again.",
@@ -55,7 +59,35 @@ def _stream(path: Path) -> Iterator[IO[str]]:
     with path.open("rb") as file:
         raw: Any = file
         if path.suffix == ".zst":
-            raw = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            raw = io.BufferedReader(_ZstdFile(file))
         elif path.suffix == ".gz":
             raw = gzip.GzipFile(fileobj=file)
-        yield io.TextIOWrapper(io.BufferedReader(raw) if path.suffix == ".zst" else raw, encoding="utf-8", newline="\n")
+        yield io.TextIOWrapper(raw, encoding="utf-8", newline="\n")
+
+
+class _ZstdFile(io.RawIOBase):
+    """Decompressed bytes; a file cut off inside a frame is an EOFError, where zstandard's own reader just ends."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+        self._frame: Any = None
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            block = self._frame.unused_data if self._frame is not None and self._frame.eof else b""
+            block = block or self._file.read(READ_AT_ONCE)
+            if not block:
+                if self._frame is not None and not self._frame.eof:
+                    raise EOFError("the file ends inside a compressed block")
+                return 0
+            if self._frame is None or self._frame.eof:
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+            self._ready = self._frame.decompress(block)
+        size = min(len(buffer), len(self._ready))
+        buffer[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size

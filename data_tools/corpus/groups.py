@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_tools.corpus.indexed import file_of
 from data_tools.lines import read_lines, write_lines
 
 KINDS = {"real": 0, "rephrase": 1, "thought": 2, "pair_d1": 3, "pair_d2": 4, "qa": 5, "synthetic": 6}
@@ -29,16 +30,16 @@ def write_groups(prefix: Path, ids: list[str], *, kind: str) -> int:
         page = pages.setdefault(page_of(name), len(pages))
         rows[number] = (page, page, KINDS[kind], 0, orders.get(page, 0))
         orders[page] = orders.get(page, 0) + 1
-    np.save(prefix.with_suffix(".groups.npy"), rows)
-    write_lines(prefix.with_suffix(".ids.jsonl.zst"), ({"id": name} for name in ids))
+    np.save(file_of(prefix, ".groups.npy"), rows)
+    write_lines(file_of(prefix, ".ids.jsonl.zst"), ({"id": name} for name in ids))
     return len(pages)
 
 
 def read_groups(prefix: Path) -> np.ndarray:
     """The rows, memory-mapped."""
-    return np.load(prefix.with_suffix(".groups.npy"), mmap_mode="r")
+    return np.load(file_of(prefix, ".groups.npy"), mmap_mode="r")
 
 
 def read_ids(prefix: Path) -> list[str]:
     """The documents' names, in the order of the corpus."""
-    return [row["id"] for row in read_lines(prefix.with_suffix(".ids.jsonl.zst"))]
+    return [row["id"] for row in read_lines(file_of(prefix, ".ids.jsonl.zst"))]

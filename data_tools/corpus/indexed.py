@@ -29,13 +29,18 @@ def token_dtype(vocabulary: int) -> np.dtype:
     return np.dtype(np.uint16 if vocabulary < SMALL_VOCABULARY else np.int32)
 
 
+def file_of(prefix: Path, suffix: str) -> Path:
+    """A file of a corpus. The suffix is added, never put in place of another: `corpus-v1.5` is a prefix too."""
+    return prefix.with_name(prefix.name + suffix)
+
+
 class CorpusWriter:
     """Writes `<prefix>.bin` and, when closed, `<prefix>.idx`."""
 
     def __init__(self, prefix: Path, dtype: np.dtype):
         self.prefix, self.dtype = prefix, np.dtype(dtype)
-        self._bin = prefix.with_suffix(".bin").open("wb")
-        self._lengths_path = prefix.with_suffix(".lengths")
+        self._bin = file_of(prefix, ".bin").open("wb")
+        self._lengths_path = file_of(prefix, ".lengths")
         self._lengths = self._lengths_path.open("wb")
         self.documents = 0
         self.tokens = 0
@@ -44,10 +49,21 @@ class CorpusWriter:
         return self
 
     def __exit__(self, kind: object, *_error: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._close_files()
+
+    def close(self) -> None:
+        """Write the index: from then on the corpus can be read."""
         self._bin.close()
         self._lengths.close()
-        if kind is None:
-            self._write_index()
+        self._write_index()
+        self._close_files()
+
+    def _close_files(self) -> None:
+        self._bin.close()
+        self._lengths.close()
         self._lengths_path.unlink()
 
     def add(self, tokens: np.ndarray) -> None:
@@ -59,7 +75,7 @@ class CorpusWriter:
 
     def _write_index(self) -> None:
         lengths = np.fromfile(self._lengths_path, dtype=np.int32) if self.documents < CHUNK else _mapped(self)
-        with self.prefix.with_suffix(".idx").open("wb") as file:
+        with file_of(self.prefix, ".idx").open("wb") as file:
             file.write(HEADER.pack(MAGIC, 1, DTYPE_CODES[self.dtype], self.documents, self.documents + 1))
             file.write(lengths)
             offset = 0
@@ -84,7 +100,7 @@ class IndexedCorpus:
 
     def __init__(self, prefix: Path):
         self.prefix = prefix
-        index, data = prefix.with_suffix(".idx"), prefix.with_suffix(".bin")
+        index, data = file_of(prefix, ".idx"), file_of(prefix, ".bin")
         for path in (index, data):
             if not path.is_file():
                 raise InputError(

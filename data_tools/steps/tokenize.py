@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data_tools.corpus.groups import write_groups
+from data_tools.corpus.groups import KINDS, write_groups
 from data_tools.corpus.indexed import CORPUS_PREFIX, CorpusWriter, token_dtype
 from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
@@ -39,7 +39,7 @@ def tokenize(
         replace: remove an output that other inputs or settings made.
 
     Raises:
-        InputError: an input can't be read, or no document is left.
+        InputError: an input can't be read, `kind` is unknown, or no document is left.
     """
 
     def build(scratch: Path) -> dict[str, Any]:
@@ -63,6 +63,11 @@ def tokenize(
         pages = write_groups(scratch / CORPUS_PREFIX, ids, kind=kind)
         return {"documents": writer.documents, "pages": pages, "tokens": writer.tokens} | dict(counts)
 
+    if kind not in KINDS:
+        raise InputError(
+            where="kind of the documents", found=f"'{kind}'", expected="one of " + ", ".join(KINDS),
+            fix="Name one of these kinds.",
+        )  # fmt: skip
     loaded = Tokenizer.load(tokenizer)
     settings = {
         "tokenizer": loaded.hash, "vocabulary": loaded.vocabulary, "eos": loaded.eos, "max_tokens": max_tokens,

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from data_tools.corpus.groups import page_of
 from data_tools.errors import InputError
 from data_tools.files import require_file
 from data_tools.lines import opened, write_lines
+
+__all__ = ["Document", "page_of", "read_documents", "write_documents"]
 
 KEYS = ("id", "text", "source", "licence")
 

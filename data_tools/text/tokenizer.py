@@ -1,6 +1,7 @@
 """SentencePiece BPE tokenizers: trained, loaded, named by their hash.
 
 Text goes in and out unchanged: no normalisation, line breaks and runs of spaces kept, unknown characters as bytes.
+One exception: U+2581 comes back as a space, because SentencePiece writes spaces as that character.
 """
 
 import io
@@ -69,14 +70,23 @@ def train_tokenizer(
 
     def build(scratch: Path) -> dict[str, Any]:
         counts = {"documents": 0, "characters": 0}
+        refused: list[InputError] = []
 
         def lines() -> Iterator[str]:
-            for document in read_documents(documents):
-                counts["documents"] += 1
-                counts["characters"] += len(document.text)
-                yield from (line for line in document.text.splitlines() if line)
+            try:
+                for document in read_documents(documents):
+                    counts["documents"] += 1
+                    counts["characters"] += len(document.text)
+                    yield from (line for line in document.text.splitlines() if line)
+            except InputError as error:
+                refused.append(error)  # SentencePiece would make it a RuntimeError of its own
 
-        write_whole(scratch / MODEL, _train(lines(), vocabulary))
+        try:
+            model = _train(lines(), vocabulary)
+        finally:
+            if refused:
+                raise refused[0]
+        write_whole(scratch / MODEL, model)
         return counts | {"vocabulary": vocabulary}
 
     inputs = {str(number): path for number, path in enumerate(documents)}
