@@ -56,7 +56,7 @@ class Tracker:
         if self._tensorboard is not None:
             self._tensorboard.close()
         if self._wandb is not None:
-            self._wandb.finish(quiet=True)
+            self._wandb.finish()
 
 
 def cut_torn_line(path: Path) -> None:
