@@ -1,8 +1,8 @@
 """What each document of a corpus is and where it comes from: a memory-mappable sidecar, `<prefix>.groups.npy`.
 
 One row a document: the group it belongs to, the page it comes from, its kind, its generator, its place in the group.
-A long page is kept as several documents, `manual/page#0`, `manual/page#1`, ...: the page is what splits and groups go by.
-The documents' names lie in `<prefix>.ids.jsonl.zst`, one a line, in the same order.
+A long page is kept as several documents, `manual/page#0`, `manual/page#1`, ...: splits and groups go by the
+page. The documents' names lie in `<prefix>.ids.jsonl.zst`, one a line, in the same order.
 """
 
 from pathlib import Path

@@ -42,7 +42,7 @@ def split(
             counts[part] = write_documents(scratch / f"{part}.jsonl.zst", chosen)
             if not counts[part]:
                 raise InputError(
-                    where=str(cleaned), found=f"no document for the part '{part}'", expected="at least one in each part",
+                    where=str(cleaned), found=f"no document for the part '{part}'", expected="at least one in each",
                     fix="Raise heldout_share or subset_share, or give more documents.",
                 )  # fmt: skip
         return counts

@@ -1,4 +1,4 @@
-"""Documents -> indexed corpus: `.bin/.idx`, groups, names, manifest. Every document ends with the end-of-document token."""
+"""Documents -> indexed corpus: `.bin/.idx`, groups, names, manifest. Every document ends with its end token."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -30,7 +30,8 @@ class Tokenizer:
         except (OSError, RuntimeError) as error:
             raise InputError(
                 where=str(path), found=f"no SentencePiece model ({str(error).splitlines()[0]})",
-                expected="a tokenizer folder or its tokenizer.model", fix="Train one with `megatron-ext data tokenizer`.",
+                expected="a tokenizer folder or its tokenizer.model",
+                fix="Train one with `megatron-ext data tokenizer`.",
             ) from None  # fmt: skip
 
     @classmethod

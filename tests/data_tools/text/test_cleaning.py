@@ -4,7 +4,7 @@ import pytest
 
 from data_tools.text.cleaning import LONGEST_URL, NORMALISERS, fix_unicode, normalise_line_breaks, remove_long_urls
 
-GOOD = "A “quoted” title\n\nSELECT a, b FROM t;\n    indented = 1  # kept\n\nSee https://www.postgresql.org/docs for more."
+GOOD = "A “quoted” title\n\nSELECT a, b FROM t;\n    indented = 1\n\nSee https://www.postgresql.org/docs for more."
 
 
 @pytest.mark.parametrize("rule", NORMALISERS)
