@@ -1,0 +1,68 @@
+# `make demo` and `make test` are all that is needed: each installs into .venv first, once.
+# Choose the interpreter with PYTHON=..., the folder with VENV=..., the demo's options with DEMO="--quick".
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+ifndef PYTHON
+# Names may stand on PATH that don't run (pyenv's shims): take the first that does and is new enough.
+PYTHON := $(shell for name in python3 python3.12 python3.11; do \
+	$$name -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $$name && break; done)
+endif
+VENV ?= .venv
+STAMP := $(VENV)/.installed
+EXTRAS ?= embed,dev
+DEMO ?=
+
+# Another environment's settings must not reach into this one.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.PHONY: help install demo test test-slow lint bench clean
+
+help:
+	@echo "make install     make $(VENV) and install into it; does nothing when that is done"
+	@echo "make demo        run the whole pipeline on the embedded corpus; DEMO=\"--quick\" for a short one"
+	@echo "make test        lint and the fast tests"
+	@echo "make test-slow   the tests that train, kill and resume"
+	@echo "make lint        ruff"
+	@echo "make bench       all benchmarks"
+	@echo "make clean       remove what is made from the sources; environments and runs stay"
+
+install: $(STAMP)
+
+$(STAMP): setup.py constraints-py311.txt
+	@"$(PYTHON)" -c '$(NEW_ENOUGH)' >/dev/null 2>&1 || { \
+		echo "No Python of version 3.11 or newer found (looked for: $(or $(PYTHON),python3, python3.12, python3.11))." >&2; \
+		echo "Install one, or name it: make $(or $(MAKECMDGOALS),install) PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' >/dev/null 2>&1 || { \
+		echo "$(PYTHON) has no venv or ensurepip. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	"$(PYTHON)" -m venv "$(VENV)"
+	constraints=$$("$(VENV)/bin/python" -c 'import sys; print("-c constraints-py311.txt" * (sys.version_info[:2] == (3, 11)))'); \
+		"$(VENV)/bin/python" -m pip install --quiet $$constraints -e '.[$(EXTRAS)]'
+	@touch "$(STAMP)"
+
+demo: $(STAMP)
+	"$(VENV)/bin/megatron-ext" demo $(DEMO)
+
+# One thread: the small tensors of the tests are slower on several, and the losses they compare would differ.
+test test-slow: export OMP_NUM_THREADS = 1
+
+test: lint
+	"$(VENV)/bin/python" -m pytest -q
+
+test-slow: $(STAMP)
+	"$(VENV)/bin/python" -m pytest -q -m slow
+
+lint: $(STAMP)
+	"$(VENV)/bin/python" -m ruff check .
+
+bench: $(STAMP)
+	@for script in benchmarks/*.py; do \
+		[ -e "$$script" ] || { echo "benchmarks/ holds no script"; break; }; \
+		echo "== $$script"; "$(VENV)/bin/python" "$$script" $(BENCH); done
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
