@@ -11,34 +11,34 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.corpus.manifest import Manifest, run_step
+from data_tools.text.tokenizer import Tokenizer
 from megatron_ext import platform
 from megatron_ext.config import LayoutConfig, ModelConfig, RunConfig, run_from_dict
 
 
-def export_hf(run: Path, output: Path, *, tokenizer: Path | None = None, eos: int = 0, replace: bool = False) -> Manifest:
+def export_hf(run: Path, output: Path, *, tokenizer: Path, replace: bool = False) -> Manifest:
     """Write a finished run's newest checkpoint as a Hugging Face folder, whatever layout it was trained in.
 
     Args:
         run: run folder, finished.
-        output: folder to make: `config.json`, `model.safetensors`, and the tokenizer's model if given.
-        tokenizer: tokenizer folder to copy along.
-        eos: id of the token that ends a document.
+        output: folder to make: `config.json`, `model.safetensors`, and the tokenizer's model.
+        tokenizer: tokenizer folder to copy along; it says which token ends a document.
         replace: remove an export of another checkpoint that is already there.
 
     Raises:
         InputError: the run is missing or not finished.
     """
-    inputs = {"run": run} if tokenizer is None else {"run": run, "tokenizer": tokenizer}
+    loaded = Tokenizer.load(tokenizer)
 
     def build(scratch: Path) -> dict[str, Any]:
         config = run_from_dict(json.loads((run / "config.json").read_text()), where=str(run / "config.json"))
         tensors = hf_tensors(_weights(run, config), config.model)
-        _write(scratch, tensors, config, eos)
-        if tokenizer is not None:
-            shutil.copy(tokenizer / "tokenizer.model", scratch / "tokenizer.model")
+        _write(scratch, tensors, config, loaded.eos)
+        shutil.copy(loaded.path, scratch / "tokenizer.model")
         return {"tensors": len(tensors), "parameters": sum(tensor.numel() for tensor in tensors.values())}
 
-    return run_step(output, step="export", inputs=inputs, settings={"eos": eos}, build=build, replace=replace)
+    inputs = {"run": run, "tokenizer": tokenizer}
+    return run_step(output, step="export", inputs=inputs, settings={"eos": loaded.eos}, build=build, replace=replace)
 
 
 def hf_config(model: ModelConfig, *, sequence_length: int, eos: int) -> dict[str, Any]:

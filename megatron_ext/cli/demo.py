@@ -187,14 +187,16 @@ def _synthesizer(demo: Demo) -> str:
 
 
 def _export(demo: Demo) -> str:
-    from data_tools.text.tokenizer import Tokenizer
-    from megatron_ext.convert import export_hf
-
-    eos = Tokenizer.load(demo.at("tokenizer")).eos
-    manifest = export_hf(
-        demo.at("synthesizer"), demo.at("export"), tokenizer=demo.at("tokenizer"), eos=eos, replace=True
-    )
-    return _counted(manifest.counts)
+    """In a process of its own: Megatron-core on the CPU changes torch for the whole process."""
+    if is_finished(demo.at("export")):
+        inputs = read_manifest(demo.at("export")).inputs
+        if inputs["run"] != hash_of_input(demo.at("synthesizer")):
+            remove_artifact(demo.at("export"))
+    arguments = ["convert", "export", str(demo.at("synthesizer")), str(demo.at("export"))]
+    arguments += ["--tokenizer", str(demo.at("tokenizer"))]
+    if not is_finished(demo.at("export")) and run_ranks(arguments, processes=1):
+        raise RunFailed("the export failed; the lines above say why")
+    return _counted(read_manifest(demo.at("export")).counts)
 
 
 def _synthesis(demo: Demo) -> str:
@@ -205,10 +207,10 @@ def _synthesis(demo: Demo) -> str:
     with Progress("sampling", unit="documents") as progress:
         manifest = synthesize(
             demo.at("corpus_subset"), demo.at("tokenizer"),
-            lambda: TransformersEngine(demo.at("export"), batch=settings.batch, seed=demo.config.seed),
+            lambda: TransformersEngine(demo.at("export")),
             demo.at("synthetic"), documents=settings.documents, model=demo.at("export"),
             max_new_tokens=settings.max_new_tokens, temperature=settings.temperature, top_p=settings.top_p,
-            seed=demo.config.seed, shingle=settings.shingle, replace=True, progress=progress.update,
+            seed=demo.config.seed, shingle=settings.shingle, batch=settings.batch, replace=True, progress=progress.update,
         )  # fmt: skip
     return _counted(manifest.counts)
 
