@@ -1,1 +1,1 @@
-"""The command line: parse, call one function, print."""
+"""The command line: parse, call one function, print. Whatever is heavy is imported inside the command that needs it."""

@@ -1,0 +1,68 @@
+"""The `megatron-ext` command: its parts, and what its exit status says.
+
+0 done, 1 failed while running, 2 bad input, 130 interrupted. What a user got wrong ends in a message without a
+traceback, on stderr; anything else that goes wrong is ours and shows where. `--help` waits for neither numpy nor torch.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from data_tools.errors import EXIT_BAD_INPUT, EXIT_FAILED, InputError
+from megatron_ext.cli import data_commands, run_commands
+
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Synthetic data pretraining: from documents to corpora, plans, trained models and a report.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data_commands.app, name="data")
+app.add_typer(run_commands.convert_app, name="convert")
+run_commands.add_to(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(args=arguments, prog_name="megatron-ext", standalone_mode=False)
+        sys.stdout.flush()
+    except InputError as error:
+        _complain(str(error))
+        return EXIT_BAD_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        _complain("interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`): no complaint, neither now nor when Python flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except FloatingPointError as error:
+        _complain(str(error))
+        return EXIT_FAILED
+    except Exception as error:
+        return _usage_or_failure(error)
+    return status if isinstance(status, int) else 0
+
+
+def _usage_or_failure(error: Exception) -> int:
+    # What the parser refuses shows itself and knows its status. Typer may bring its own copy of click, so the
+    # class is told by what it can do.
+    show, status = getattr(error, "show", None), getattr(error, "exit_code", None)
+    if callable(show) and isinstance(status, int):
+        show()
+        return status
+    traceback.print_exc()
+    return EXIT_FAILED
+
+
+def _complain(message: str) -> None:
+    rank = os.environ.get("RANK", "0")
+    print(message if rank == "0" else f"[rank {rank}] {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,232 @@
+"""The commands about runs and experiments: plan, train, eval, report, demo, convert. Parse, call, print.
+
+`train` and `eval` are given to a user as one command and run as several processes: called outside of ranks they check
+what can be checked without torch, then start themselves again once for each rank.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from megatron_ext.cli.output import Progress, print_result, say, shown
+
+if TYPE_CHECKING:
+    from megatron_ext.config import RunConfig
+
+DEMO = Path(__file__).parents[2] / "configs" / "experiments" / "demo.yaml"
+
+convert_app = typer.Typer(help="Change the format of models.", no_args_is_help=True, rich_markup_mode=None)
+
+RunFile = Annotated[Path, typer.Argument(metavar="RUN", help="Run file, such as those in configs/runs/.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result for a program.")]
+Processes = Annotated[int, typer.Option(min=1, help="Ranks to start on this machine.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the commands at the top level of the command line."""
+    for name, function in {
+        "demo": demo, "plan": plan, "train": train, "eval": evaluate, "report": report,
+    }.items():  # fmt: skip
+        app.command(name)(function)
+
+
+def demo(
+    experiment: Annotated[Path, typer.Option(help="Experiment file.")] = DEMO,
+    output: Annotated[Path, typer.Option(help="Experiment folder to write or to go on with.")] = Path("runs/demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="An eighth of the tokens: all stages, little learnt.")] = False,
+    force: Annotated[list[str] | None, typer.Option(metavar="STAGE", help="Do a stage again; may be repeated.")] = None,
+) -> None:
+    """Run the whole pipeline on the embedded corpus: from documents to a report on three arms.
+
+    \b
+    Example: megatron-ext demo --output runs/demo
+    Example: megatron-ext demo --quick --output runs/quick --force pairs
+    """
+    from megatron_ext.cli.demo import RunFailed, run_demo
+
+    try:
+        page = run_demo(experiment, output, quick=quick, force=force or [])
+    except RunFailed as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    say(f"Report: {page}")
+
+
+def plan(
+    run: RunFile,
+    steps: Annotated[str, typer.Option(metavar="A:B", help="List the samples of these steps instead.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Print what a run costs, source by source, or why it can't be run. Trains nothing.
+
+    \b
+    Example: megatron-ext plan configs/runs/my_run.yaml
+    Example: megatron-ext plan configs/runs/my_run.yaml --steps 41200:41210
+    """
+    from megatron_ext.config import load_run
+
+    config = load_run(run)
+    if steps:
+        _list_samples(config, steps)
+        return
+    budget = _checked_budget(config)
+    if as_json:
+        print_result(budget, as_json=True)
+    else:
+        _print_budget(budget)
+
+
+def train(
+    run: RunFile,
+    output: Annotated[Path, typer.Option(help="Run folder to write or to go on with.")],
+    processes: Processes = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Train a run to its end, or go on from its newest checkpoint. SIGTERM saves and stops.
+
+    \b
+    Example: megatron-ext train configs/runs/my_run.yaml --output runs/my_run --processes 2
+    """
+    from megatron_ext.cli.local import check_processes, inside_ranks, run_ranks
+    from megatron_ext.config import load_run
+
+    config = load_run(run)
+    if not inside_ranks():
+        from data_tools.files import locked
+        from megatron_ext.training.preflight import check
+
+        check_processes(processes, tensor=config.layout.tensor, pipeline=config.layout.pipeline, where=run)
+        check(config, output, ranks=processes)
+        arguments = ["train", str(run), "--output", str(output)] + ["--json"] * as_json
+        with locked(output):
+            raise typer.Exit(run_ranks(arguments, processes=processes))
+
+    from megatron_ext.training import run as training
+
+    with Progress("training", unit="steps") as progress:
+        finished = training.train(config, output, progress=progress.update)
+    if _is_first_rank():
+        _print_end(output, finished=finished, as_json=as_json)
+
+
+def evaluate(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    heldout: Annotated[Path, typer.Option(help="Folder of the held-out corpus.")],
+    processes: Processes = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Held-out loss of the newest checkpoint of each run; also written to results.json in its folder.
+
+    \b
+    Example: megatron-ext eval runs/demo/arms/baseline runs/demo/arms/sbp --heldout runs/demo/corpus_heldout
+    """
+    from megatron_ext.cli.local import check_processes, inside_ranks, run_ranks
+
+    if not inside_ranks():
+        from megatron_ext.evaluation.inputs import check_inputs
+
+        layout = check_inputs(runs, heldout)[0][0].layout
+        check_processes(processes, tensor=layout.tensor, pipeline=layout.pipeline, where=runs[0])
+        arguments = ["eval", *map(str, runs), "--heldout", str(heldout)] + ["--json"] * as_json
+        raise typer.Exit(run_ranks(arguments, processes=processes))
+
+    from megatron_ext.evaluation import perplexity
+
+    with Progress("evaluation", unit="runs") as progress:
+        results = perplexity.evaluate(runs, heldout, progress=progress.update)
+    if _is_first_rank():
+        print_result(results, as_json=as_json)
+
+
+def report(
+    experiment: Annotated[Path, typer.Argument(help="Experiment folder, such as runs/demo.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write report.json and report.html from the files in an experiment's folder.
+
+    \b
+    Example: megatron-ext report runs/demo
+    """
+    from megatron_ext.report import build_report
+
+    result = build_report(experiment)
+    if as_json:
+        print_result(result, as_json=True)
+    else:
+        say(f"Report: {experiment / 'report.html'}")
+
+
+@convert_app.command("export")
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    output: Annotated[Path, typer.Argument(help="Hugging Face folder to write.")],
+    tokenizer: Annotated[Path, typer.Option(help="Folder written by `data tokenizer`, copied along.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Remove an export of another checkpoint.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a trained model for transformers and vLLM, whatever layout it was trained in.
+
+    \b
+    Example: megatron-ext convert export runs/demo/arms/sbp work/sbp-hf --tokenizer runs/demo/tokenizer
+    """
+    from megatron_ext.convert import export_hf
+
+    print_result(export_hf(run, output, tokenizer=tokenizer, replace=replace), as_json=as_json)
+
+
+@convert_app.callback()
+def _convert() -> None:
+    """Keep `export` a word of its own: an app with a single command would swallow it."""
+
+
+def _checked_budget(config: "RunConfig") -> dict[str, Any]:
+    from megatron_ext.plan.budget import arm_budget, settle
+    from megatron_ext.plan.sizes import source_documents, source_sizes
+
+    sizes = source_sizes(config)
+    settle(config, sizes)
+    return arm_budget(config, sizes, source_documents=source_documents(config))
+
+
+def _list_samples(config: "RunConfig", steps: str) -> None:
+    from data_tools.errors import InputError
+    from megatron_ext.plan.samples import SamplePlan
+    from megatron_ext.plan.sizes import source_sizes
+
+    first, _, stop = steps.partition(":")
+    if not (first.isdigit() and stop.isdigit()):
+        raise InputError(where="--steps", found=repr(steps), expected="A:B", fix="Give two numbers, such as 10:12.")
+    say("step\tsource\tepoch\tstart")
+    for step, sample in SamplePlan.of(config, source_sizes(config)).consumed(int(first), int(stop)):
+        say(f"{step}\t{sample.source}\t{sample.epoch}\t{sample.start}")
+
+
+def _print_budget(budget: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = ("kind", "documents", "corpus_tokens", "trained", "unique", "repeated", "epochs", "max_epochs")
+    table = Table("source", *(column.replace("_", " ") for column in columns))
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for name, source in budget["sources"].items():
+        table.add_row(name, *(shown(source.get(column)) for column in columns))
+    console = Console()
+    console.print(table if console.is_terminal else table, soft_wrap=not console.is_terminal)
+    print_result({name: value for name, value in budget.items() if name != "sources"}, as_json=False)
+
+
+def _print_end(folder: Path, *, finished: bool, as_json: bool) -> None:
+    from data_tools.corpus.manifest import read_manifest
+
+    if finished:
+        print_result(read_manifest(folder), as_json=as_json)
+    else:
+        typer.echo("Stopped by a signal after saving. The same command goes on from there.", err=True)
+
+
+def _is_first_rank() -> bool:
+    import os
+
+    return os.environ.get("RANK", "0") == "0"
