@@ -38,8 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(str(error))
         return EXIT_BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted")
-        return EXIT_INTERRUPTED
+        status = EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`): no complaint, neither now nor when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
     except Exception as error:
         return _usage_or_failure(error)
+    if status == EXIT_INTERRUPTED:  # newer parsers answer Ctrl-C with this status, older ones raise
+        _complain("interrupted")
     return status if isinstance(status, int) else 0
 
 
