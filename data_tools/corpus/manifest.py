@@ -18,7 +18,9 @@ from data_tools.errors import InputError
 from data_tools.files import content_hash, locked, remove_artifact, text_hash, whole_or_nothing, write_whole
 
 MANIFEST = "manifest.json"
-NAMED_VERSIONS = ("numpy", "torch", "megatron-core", "sentencepiece", "sentence-transformers", "transformers", "faiss-cpu")
+NAMED_VERSIONS = (
+    "numpy", "torch", "megatron-core", "sentencepiece", "sentence-transformers", "transformers", "faiss-cpu",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

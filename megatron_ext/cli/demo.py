@@ -210,7 +210,8 @@ def _synthesis(demo: Demo) -> str:
             lambda: TransformersEngine(demo.at("export")),
             demo.at("synthetic"), documents=settings.documents, model=demo.at("export"),
             max_new_tokens=settings.max_new_tokens, temperature=settings.temperature, top_p=settings.top_p,
-            seed=demo.config.seed, shingle=settings.shingle, batch=settings.batch, replace=True, progress=progress.update,
+            seed=demo.config.seed, shingle=settings.shingle, batch=settings.batch, replace=True,
+            progress=progress.update,
         )  # fmt: skip
     return _counted(manifest.counts)
 

@@ -1,26 +1,20 @@
 """Planned samples to the tensors of a micro batch, read straight from the memory-mapped corpora.
 
-A *window* row is `sequence_length` tokens in a row of a corpus, every one of them trained. A *pair* row is
-`d1 EOS d2 EOS` and padding; only d2 and its EOS are trained. Nothing is shuffled, copied or cached here: which row
-comes when is the plan's business.
+Nothing is shuffled, copied or cached here: which row comes when is the plan's business, what a row is the source's.
 
 Shape suffixes: R rows of a micro batch, S tokens of a row.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
-from data_tools.errors import InputError
-from megatron_ext.config import RunConfig, SourceConfig
+from megatron_ext.config import RunConfig
+from megatron_ext.data.sources import Source
 from megatron_ext.plan.samples import Sample, SamplePlan
-
-PAIRS_FILE = "pairs.npy"
 
 
 @dataclass(frozen=True)
@@ -32,59 +26,6 @@ class Batch:
     loss_mask_RS: Tensor
     """1.0 where the label is to be learnt."""
     positions_RS: Tensor
-
-
-class Source:
-    """One opened source of a mixture: rows by their start."""
-
-    def __init__(self, config: SourceConfig, *, sequence_length: int):
-        self.config = config
-        self.sequence_length = sequence_length
-        self.corpus = IndexedCorpus(config.corpus / CORPUS_PREFIX)
-        self.pairs = np.load(config.pairs / PAIRS_FILE, mmap_mode="r") if config.kind == "pairs" else None
-
-    @property
-    def size(self) -> int:
-        """Tokens of a source of windows, pairs of a source of pairs: the plan's unit."""
-        return self.corpus.token_count if self.pairs is None else len(self.pairs)
-
-    def row(self, start: int) -> tuple[np.ndarray, np.ndarray]:
-        """(tokens, loss mask), of sequence_length + 1 and sequence_length entries: the label is one ahead."""
-        return self._window(start) if self.pairs is None else self._pair(start)
-
-    def _window(self, start: int) -> tuple[np.ndarray, np.ndarray]:
-        wanted, end = self.sequence_length + 1, self.corpus.token_count
-        parts, position = [], start
-        while wanted:  # the corpus is a ring; one smaller than a row is read round more than once
-            part = self.corpus.tokens(position, min(position + wanted, end))
-            parts.append(part)
-            wanted -= len(part)
-            position = (position + len(part)) % end
-        tokens = np.concatenate(parts).astype(np.int64)
-        return tokens, np.ones(self.sequence_length, dtype=np.float32)
-
-    def _pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        d1, d2 = (self.corpus.document(int(self.pairs[index][name])) for name in ("d1", "d2"))
-        if len(d1) + len(d2) > self.sequence_length + 1:
-            raise InputError(
-                where=f"{self.config.pairs}/{PAIRS_FILE}, pair {index}",
-                found=f"{len(d1) + len(d2)} tokens",
-                expected=f"at most {self.sequence_length + 1} (sequence_length and a label)",
-                fix="Write the pairs again with a smaller --max-tokens, or raise sequence_length.",
-            )
-        tokens = np.zeros(self.sequence_length + 1, dtype=np.int64)
-        tokens[: len(d1)] = d1
-        tokens[len(d1) : len(d1) + len(d2)] = d2
-        mask = np.zeros(self.sequence_length, dtype=np.float32)
-        # Position s is scored on s + 1: the EOS of d1 is trained to open d2, the last token of d2 to end it.
-        mask[len(d1) - 1 : len(d1) + len(d2) - 1] = 1.0
-        return tokens, mask
-
-
-def open_sources(config: RunConfig) -> dict[str, Source]:
-    """All sources of a run, opened; errors name the missing file."""
-    length = config.batch.sequence_length
-    return {name: Source(source, sequence_length=length) for name, source in config.sources.items()}
 
 
 def micro_batches(
@@ -111,10 +52,3 @@ def stack(rows: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
     mask = torch.from_numpy(np.stack([mask for _, mask in rows]))
     positions = torch.arange(tokens.shape[1] - 1).expand(len(rows), -1)
     return Batch(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous(), mask, positions)
-
-
-def corpus_vocabulary(folder: Path) -> int:
-    """Entries of the vocabulary that a corpus was written with."""
-    from data_tools.corpus.manifest import read_manifest
-
-    return int(read_manifest(folder).settings["vocabulary"])

@@ -8,16 +8,15 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
-from data_tools.errors import InputError
+from data_tools.corpus.indexed import IndexedCorpus
 from data_tools.files import write_whole
 from megatron_ext import platform
-from megatron_ext.config import RunConfig, run_from_dict
+from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch, stack
+from megatron_ext.evaluation.inputs import check_inputs
 from megatron_ext.training.loop import Progress, forward_backward
 
 RESULTS = "results.json"
@@ -39,13 +38,7 @@ def evaluate(runs: list[Path], heldout: Path, *, progress: Progress | None = Non
     Raises:
         InputError: a run or the corpus is missing, or the runs differ in layout.
     """
-    configs = [_config_of(run) for run in runs]
-    corpus = IndexedCorpus(heldout / CORPUS_PREFIX)
-    layouts = {(config.layout.tensor, config.layout.pipeline) for config in configs}
-    if len(layouts) != 1:
-        raise InputError(
-            where="runs", found=f"layouts {sorted(layouts)}", expected="runs of one layout", fix="Evaluate them apart."
-        )
+    configs, corpus = check_inputs(runs, heldout)
     platform.start(tensor=configs[0].layout.tensor, pipeline=configs[0].layout.pipeline, seed=configs[0].seed)
     try:
         results = {}
@@ -102,14 +95,3 @@ def _share(corpus: IndexedCorpus, config: RunConfig) -> Iterator[Batch]:
     rows += [empty] * (-len(rows) % (size * ranks))
     for start in range(rank * size, len(rows), size * ranks):
         yield stack(rows[start : start + size])
-
-
-def _config_of(run: Path) -> RunConfig:
-    path = run / "config.json"
-    try:
-        settings: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(
-            where=str(path), found="no such file", expected="the config of a run", fix="Name a run's folder."
-        ) from None
-    return run_from_dict(settings, where=str(path))

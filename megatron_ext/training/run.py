@@ -5,20 +5,22 @@ its last step. Started again it goes on from its newest complete checkpoint, at 
 """
 
 import json
+import os
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 from data_tools.corpus.manifest import hash_of_input, is_finished, seal
-from data_tools.errors import InputError
 from data_tools.files import write_whole
 from megatron_ext import platform
 from megatron_ext.config import RunConfig, as_dict
-from megatron_ext.data.batches import Source, corpus_vocabulary, micro_batches, open_sources
-from megatron_ext.plan.budget import arm_budget, settle
+from megatron_ext.data.batches import micro_batches
+from megatron_ext.data.sources import Source
+from megatron_ext.plan.budget import arm_budget
 from megatron_ext.plan.samples import SamplePlan
 from megatron_ext.training.loop import Progress, Trainer, train_steps
+from megatron_ext.training.preflight import check
 from megatron_ext.training.tracking import EVENTS, Tracker
 
 
@@ -29,8 +31,7 @@ def train(config: RunConfig, folder: Path, *, progress: Progress | None = None) 
         InputError: something in the config, the corpora or the run folder can't be used. Raised before any
             process group or model exists, so nothing is left behind.
     """
-    sources = open_sources(config)
-    plan = check(config, sources, folder)
+    plan, sources = check(config, folder, ranks=int(os.environ.get("WORLD_SIZE", "1")))
     if is_finished(folder):
         return True
     platform.start(tensor=config.layout.tensor, pipeline=config.layout.pipeline, seed=config.seed)
@@ -38,29 +39,6 @@ def train(config: RunConfig, folder: Path, *, progress: Progress | None = None) 
         return _train(config, folder, plan, sources, progress)
     finally:
         platform.stop()
-
-
-def check(config: RunConfig, sources: dict[str, Source], folder: Path) -> SamplePlan:
-    """Everything that can be refused before the first step; returns the plan."""
-    for name, source in config.sources.items():
-        found = corpus_vocabulary(source.corpus)
-        if found > config.model.vocabulary:
-            raise InputError(
-                where=f"sources.{name}.corpus {source.corpus}", found=f"a vocabulary of {found}",
-                expected=f"at most the model's {config.model.vocabulary}",
-                fix="Set model.vocabulary to the tokenizer's, or tokenize the corpus with the model's tokenizer.",
-            )  # fmt: skip
-    sizes = {name: source.size for name, source in sources.items()}
-    settle(config, sizes)
-    plan = SamplePlan.of(config, sizes)
-    recorded = folder / "plan.json"
-    if recorded.exists() and json.loads(recorded.read_text())["fingerprint"] != plan.fingerprint:
-        raise InputError(
-            where=str(recorded), found="the plan of another config or of other corpora",
-            expected=f"fingerprint {plan.fingerprint}",
-            fix="Train into a new folder, or restore the config and corpora that this run was started with.",
-        )  # fmt: skip
-    return plan
 
 
 def _train(
