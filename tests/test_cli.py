@@ -34,14 +34,25 @@ def run_file(tmp_path):
     import numpy as np
 
     from data_tools.corpus.indexed import CORPUS_PREFIX, CorpusWriter
+    from data_tools.corpus.manifest import run_step
 
-    (tmp_path / "corpus").mkdir()
-    with CorpusWriter(tmp_path / "corpus" / CORPUS_PREFIX, np.dtype(np.uint16)) as writer:
-        for _ in range(7):
-            writer.add(np.arange(100, dtype=np.uint16))
+    def build(scratch: Path) -> dict[str, int]:
+        with CorpusWriter(scratch / CORPUS_PREFIX, np.dtype(np.uint16)) as writer:
+            for _ in range(7):
+                writer.add(np.arange(100, dtype=np.uint16))
+        return {"documents": 7, "tokens": 700}
+
+    run_step(tmp_path / "corpus", step="tokenize", inputs={}, settings={"vocabulary": 512}, build=build)
     path = tmp_path / "run.yaml"
     path.write_text(RUN)
     return path
+
+
+@pytest.fixture
+def outside_ranks(monkeypatch):
+    """As on a user's command line, even if these tests run inside a launcher."""
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -95,10 +106,10 @@ def test_a_misspelt_key_is_bad_input_and_the_right_one_is_offered(run_file, caps
 
 
 def test_a_failure_of_ours_exits_1_and_shows_where(run_file, capsys, monkeypatch):
-    def broken(*_arguments: object) -> None:
+    def broken(*_arguments: object, **_named: object) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr("megatron_ext.plan.sizes.source_sizes", broken)
+    monkeypatch.setattr("megatron_ext.plan.budget.arm_budget", broken)
     assert main(["plan", str(run_file)]) == 1
     assert "Traceback" in capsys.readouterr().err
 
@@ -128,6 +139,13 @@ def test_a_plan_says_what_a_run_takes_from_each_source(run_file, capsys):
     assert budget["tokens"] == 1024
 
 
+def test_a_plan_lists_the_samples_of_a_range_of_steps(run_file, capsys):
+    assert main(["plan", str(run_file), "--steps", "2:4"]) == 0
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading == "step\tsource\tepoch\tstart"
+    assert [row.split("\t")[:2] for row in rows] == [["2", "real"]] * 4 + [["3", "real"]] * 4
+
+
 def test_a_plan_needs_no_torch(run_file):
     script = (
         "import sys\n"
@@ -147,10 +165,8 @@ def test_a_plan_that_would_repeat_a_source_too_often_is_refused_with_the_shortag
 
 @pytest.mark.parametrize("processes", ["1", "3"])
 def test_processes_that_the_layout_cannot_use_are_refused_before_any_starts(
-    processes, run_file, capsys, monkeypatch, tmp_path
+    processes, run_file, capsys, outside_ranks, tmp_path
 ):
-    monkeypatch.delenv("RANK", raising=False)
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
     run_file.write_text(RUN + "layout: {tensor: 2, pipeline: 1}\n")
     folder = tmp_path / "run"
     assert main(["train", str(run_file), "--output", str(folder), "--processes", processes]) == 2
@@ -158,9 +174,15 @@ def test_processes_that_the_layout_cannot_use_are_refused_before_any_starts(
     assert not folder.exists()
 
 
-def test_a_run_whose_corpus_is_missing_is_refused_before_any_process_starts(run_file, capsys, monkeypatch, tmp_path):
-    monkeypatch.delenv("RANK", raising=False)
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
+def test_processes_that_cannot_share_out_the_batch_are_refused_before_any_starts(
+    run_file, capsys, outside_ranks, tmp_path
+):
+    assert main(["train", str(run_file), "--output", str(tmp_path / "run"), "--processes", "3"]) == 2
+    assert "batch.global_batch" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_whose_corpus_is_missing_is_refused_before_any_process_starts(run_file, capsys, outside_ranks, tmp_path):
     run_file.write_text(RUN.replace("corpus: corpus", "corpus: elsewhere"))
     assert main(["train", str(run_file), "--output", str(tmp_path / "run"), "--processes", "2"]) == 2
     assert "elsewhere" in capsys.readouterr().err
@@ -200,3 +222,18 @@ def test_a_log_gets_few_plain_lines_of_progress_and_always_the_last(monkeypatch)
         for done in range(1001):
             progress.update(done, 1000)
     assert log.getvalue().splitlines() == ["embedding: 0 of 1,000 documents", "embedding: 1,000 of 1,000 documents"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_one_command_trains_on_any_number_of_processes_and_another_evaluates(
+    processes, run_file, outside_ranks, tmp_path
+):
+    run_file.write_text(RUN + "tracking: {wandb: disabled, tensorboard: false}\n")
+    folder = tmp_path / "run"
+    trained = call("train", str(run_file), "--output", str(folder), "--processes", processes)
+    assert trained.returncode == 0, trained.stderr
+    assert "steps: 8" in trained.stdout
+    evaluated = call("eval", str(folder), "--heldout", str(tmp_path / "corpus"), "--json")
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert json.loads((folder / "results.json").read_text())["heldout"]["tokens"] == 699

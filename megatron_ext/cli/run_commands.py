@@ -4,6 +4,8 @@
 what can be checked without torch, then start themselves again once for each rank.
 """
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from megatron_ext.config import RunConfig
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiments" / "demo.yaml"
+WIDTH_IN_A_FILE = 160
 
 convert_app = typer.Typer(help="Change the format of models.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -88,7 +91,7 @@ def train(
     \b
     Example: megatron-ext train configs/runs/my_run.yaml --output runs/my_run --processes 2
     """
-    from megatron_ext.cli.local import check_processes, inside_ranks, run_ranks
+    from megatron_ext.cli.local import check_processes, die_with_parent, inside_ranks, run_ranks
     from megatron_ext.config import load_run
 
     config = load_run(run)
@@ -104,6 +107,7 @@ def train(
 
     from megatron_ext.training import run as training
 
+    die_with_parent()
     with Progress("training", unit="steps") as progress:
         finished = training.train(config, output, progress=progress.update)
     if _is_first_rank():
@@ -181,24 +185,27 @@ def _convert() -> None:
 
 
 def _checked_budget(config: "RunConfig") -> dict[str, Any]:
+    from megatron_ext.data.sources import open_sources
     from megatron_ext.plan.budget import arm_budget, settle
-    from megatron_ext.plan.sizes import source_documents, source_sizes
 
-    sizes = source_sizes(config)
+    sources = open_sources(config)
+    sizes = {name: source.size for name, source in sources.items()}
     settle(config, sizes)
-    return arm_budget(config, sizes, source_documents=source_documents(config))
+    documents = {name: len(source.corpus) for name, source in sources.items()}
+    return arm_budget(config, sizes, source_documents=documents)
 
 
 def _list_samples(config: "RunConfig", steps: str) -> None:
     from data_tools.errors import InputError
+    from megatron_ext.data.sources import open_sources
     from megatron_ext.plan.samples import SamplePlan
-    from megatron_ext.plan.sizes import source_sizes
 
     first, _, stop = steps.partition(":")
     if not (first.isdigit() and stop.isdigit()):
         raise InputError(where="--steps", found=repr(steps), expected="A:B", fix="Give two numbers, such as 10:12.")
     say("step\tsource\tepoch\tstart")
-    for step, sample in SamplePlan.of(config, source_sizes(config)).consumed(int(first), int(stop)):
+    sizes = {name: source.size for name, source in open_sources(config).items()}
+    for step, sample in SamplePlan.of(config, sizes).consumed(int(first), int(stop)):
         say(f"{step}\t{sample.source}\t{sample.epoch}\t{sample.start}")
 
 
@@ -212,8 +219,8 @@ def _print_budget(budget: dict[str, Any]) -> None:
         column.justify = "right"
     for name, source in budget["sources"].items():
         table.add_row(name, *(shown(source.get(column)) for column in columns))
-    console = Console()
-    console.print(table if console.is_terminal else table, soft_wrap=not console.is_terminal)
+    # A file has no width: nothing is to be cut off there.
+    Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE).print(table)
     print_result({name: value for name, value in budget.items() if name != "sources"}, as_json=False)
 
 
@@ -227,6 +234,4 @@ def _print_end(folder: Path, *, finished: bool, as_json: bool) -> None:
 
 
 def _is_first_rank() -> bool:
-    import os
-
     return os.environ.get("RANK", "0") == "0"
