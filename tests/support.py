@@ -14,7 +14,10 @@ from data_tools.text.readers import Document, write_documents
 from data_tools.text.tokenizer import train_tokenizer
 
 ROOT = Path(__file__).parents[1]
-WORDS = "select insert update delete from where join index table row column value key null begin commit vacuum".split()
+WORDS = [
+    "select", "insert", "update", "delete", "from", "where", "join", "index", "table", "row", "column", "value", "key",
+    "null", "begin", "commit", "vacuum",
+]  # fmt: skip
 MODEL = {
     "layers": 2, "hidden": 32, "ffn": 64, "heads": 4, "kv_heads": 2, "vocabulary": 400, "tied_embeddings": True,
 }  # fmt: skip

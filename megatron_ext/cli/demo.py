@@ -269,8 +269,22 @@ def _evaluation(demo: Demo) -> str:
 def _report(demo: Demo) -> str:
     from megatron_ext.report import build_report
 
+    write_whole(demo.at("cost.json"), json.dumps(_cost(demo), indent=1) + "\n")
     build_report(demo.folder)
     return str(demo.folder / "report.html")
+
+
+def _cost(demo: Demo) -> dict[str, int]:
+    """FLOPs that SBP takes beside its training; prompts are counted at the subset's mean length."""
+    from megatron_ext.plan.cost import generation_flops
+
+    corpus, made = read_manifest(demo.at("corpus_subset")).counts, read_manifest(demo.at("synthetic")).counts
+    synthesis = generation_flops(
+        demo.config.model, prompt=round(corpus["tokens"] / corpus["documents"]),
+        new=max(1, round(made["tokens"] / made["sampled"])), documents=made["sampled"],
+    )  # fmt: skip
+    tuning = json.loads((demo.at("synthesizer") / "plan.json").read_text())["budget"]["flops"]
+    return {"tuning_flops": tuning, "synthesis_flops": synthesis}
 
 
 def _arm(demo: Demo, sources: dict[str, dict[str, Any]]) -> dict[str, Any]:

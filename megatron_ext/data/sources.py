@@ -11,6 +11,7 @@ import numpy as np
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
 from data_tools.corpus.manifest import read_manifest
 from data_tools.errors import InputError
+from data_tools.files import require_file
 from megatron_ext.config import RunConfig, SourceConfig
 
 PAIRS_FILE = "pairs.npy"
@@ -23,7 +24,10 @@ class Source:
         self.config = config
         self.sequence_length = sequence_length
         self.corpus = IndexedCorpus(config.corpus / CORPUS_PREFIX)
-        self.pairs = np.load(config.pairs / PAIRS_FILE, mmap_mode="r") if config.kind == "pairs" else None
+        self.pairs = None
+        if config.pairs is not None:
+            listed = require_file(config.pairs / PAIRS_FILE, fix="Make it with `megatron-ext data pairs`.")
+            self.pairs = np.load(listed, mmap_mode="r")
 
     @property
     def size(self) -> int:
