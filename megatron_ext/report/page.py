@@ -13,8 +13,8 @@ from markupsafe import Markup
 HERE = Path(__file__).parent
 NAMES = {"baseline": "Baseline", "sbp": "SBP", "oracle": "Oracle"}
 COLOURS = {"baseline": "#8c6d31", "sbp": "#c2410c", "oracle": "#2563a8"}
-SMOOTHING = 0.1
-"""Weight of a new step in the running mean of a loss curve."""
+SMOOTHING = 3
+"""Steps before and after that go into the running mean of a loss curve."""
 
 
 def page(report: dict[str, Any]) -> str:
@@ -82,10 +82,8 @@ def _figures(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _smoothed(values: list[float]) -> list[float]:
-    means: list[float] = []
-    for value in values:
-        means.append(value if not means else means[-1] + SMOOTHING * (value - means[-1]))
-    return means
+    windows = (values[max(0, i - SMOOTHING) : i + SMOOTHING + 1] for i in range(len(values)))
+    return [sum(window) / len(window) for window in windows]
 
 
 def _plotly() -> str:
