@@ -36,7 +36,7 @@ def text_hash(text: str) -> str:
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of an output folder; a second builder is refused at once, not queued."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(folder.name + ".lock"))
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))  # stays: removing it would let two builders in
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -57,10 +57,11 @@ def whole_or_nothing(folder: Path) -> Iterator[Path]:
     """Yield a scratch folder that becomes `folder` in one rename when the block ends well.
 
     `folder` therefore either does not exist or is complete. After a failure the scratch folder
-    `<folder>.partial` stays, and the next call is given it again. The caller holds the lock of `folder`.
+    `<folder>.partial` stays, and the next call is given it again; after bad input it is removed, since
+    nothing in it can be used. The caller holds the lock of `folder`.
 
     Raises:
-        InputError: `folder` exists already.
+        InputError: `folder` exists already, or the block found its input unusable.
     """
     if folder.exists():
         raise InputError(
@@ -71,7 +72,11 @@ def whole_or_nothing(folder: Path) -> Iterator[Path]:
         )
     scratch = folder.with_name(folder.name + ".partial")
     scratch.mkdir(parents=True, exist_ok=True)
-    yield scratch
+    try:
+        yield scratch
+    except InputError:
+        shutil.rmtree(scratch)
+        raise
     # A rename may reach the disk before the data does: flush every file, and each folder that lists them.
     for path in (*scratch.rglob("*"), scratch):
         _flush(path)
