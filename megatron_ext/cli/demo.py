@@ -315,17 +315,12 @@ def _train(demo: Demo, name: str, settings: dict[str, Any]) -> str:
 
 def _is_this_run(folder: Path, config: RunConfig) -> bool:
     """Whether what lies in the run's folder, finished or not, is this run on these inputs."""
+    from megatron_ext.training.preflight import PLAN, input_hashes
+
     recorded = folder / "config.json"
     if not recorded.exists() or json.loads(recorded.read_text()) != as_dict(config):
         return False
-    if not is_finished(folder):
-        return True
-    inputs = read_manifest(folder).inputs
-    now = {f"sources.{name}": hash_of_input(source.corpus) for name, source in config.sources.items()}
-    now |= {f"pairs.{name}": hash_of_input(source.pairs) for name, source in config.sources.items() if source.pairs}
-    if config.init_from is not None:
-        now["init_from"] = hash_of_input(config.init_from)
-    return inputs == now
+    return json.loads((folder / PLAN).read_text())["inputs"] == input_hashes(config)
 
 
 def _counted(counts: dict[str, Any]) -> str:

@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+from data_tools.corpus.manifest import hash_of_input
 from data_tools.errors import InputError
 from megatron_ext.config import RunConfig
 from megatron_ext.data.sources import Source, corpus_vocabulary, open_sources
 from megatron_ext.plan.budget import settle
 from megatron_ext.plan.samples import SamplePlan
+
+PLAN = "plan.json"
 
 
 def check(config: RunConfig, folder: Path, *, ranks: int) -> tuple[SamplePlan, dict[str, Source]]:
@@ -35,14 +38,37 @@ def check(config: RunConfig, folder: Path, *, ranks: int) -> tuple[SamplePlan, d
     sizes = {name: source.size for name, source in sources.items()}
     settle(config, sizes)
     plan = SamplePlan.of(config, sizes)
-    recorded = folder / "plan.json"
-    if recorded.exists() and json.loads(recorded.read_text())["fingerprint"] != plan.fingerprint:
+    if not belongs_to(folder, fingerprint=plan.fingerprint, inputs=input_hashes(config)):
         raise InputError(
-            where=str(recorded), found="the plan of another config or of other corpora",
-            expected=f"fingerprint {plan.fingerprint}",
+            where=str(folder / PLAN), found="the plan of another config or of other corpora",
+            expected=f"fingerprint {plan.fingerprint} and the same inputs",
             fix="Train into a new folder, or restore the config and corpora that this run was started with.",
         )  # fmt: skip
     return plan, sources
+
+
+def input_hashes(config: RunConfig) -> dict[str, str]:
+    """Name -> content hash of everything that a run reads.
+
+    Raises:
+        InputError: one of them is missing or not finished.
+    """
+    inputs = {f"sources.{name}": source.corpus for name, source in config.sources.items()}
+    inputs |= {f"pairs.{name}": source.pairs for name, source in config.sources.items() if source.pairs}
+    if config.init_from is not None:
+        inputs["init_from"] = config.init_from
+    return {name: hash_of_input(path) for name, path in inputs.items()}
+
+
+def belongs_to(folder: Path, *, fingerprint: str, inputs: dict[str, str]) -> bool:
+    """Whether a run folder is new, or was started with this plan on these inputs.
+
+    A corpus that was built again with as many tokens gives the same plan, so the inputs' contents count too.
+    """
+    if not (folder / PLAN).exists():
+        return True
+    recorded = json.loads((folder / PLAN).read_text())
+    return (recorded["fingerprint"], recorded["inputs"]) == (fingerprint, inputs)
 
 
 def _share_out(config: RunConfig, ranks: int) -> None:

@@ -1,6 +1,6 @@
 """One run, from its config to its last checkpoint, inside each rank of the launcher's process group.
 
-A run is a folder: `config.json`, `plan.json`, `events.jsonl`, `checkpoints/`, and `manifest.json` once it has reached
+A run is a folder: `plan.json`, `config.json`, `events.jsonl`, `checkpoints/`, and `manifest.json` once it has reached
 its last step. Started again it goes on from its newest complete checkpoint, at the next sample.
 """
 
@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from data_tools.corpus.manifest import hash_of_input, is_finished, seal
+from data_tools.corpus.manifest import is_finished, seal
 from data_tools.files import write_whole
 from megatron_ext import platform
 from megatron_ext.config import RunConfig, as_dict
@@ -20,7 +20,7 @@ from megatron_ext.data.sources import Source
 from megatron_ext.plan.budget import arm_budget
 from megatron_ext.plan.samples import SamplePlan
 from megatron_ext.training.loop import Progress, Trainer, train_steps
-from megatron_ext.training.preflight import check
+from megatron_ext.training.preflight import PLAN, check, input_hashes
 from megatron_ext.training.tracking import EVENTS, Tracker
 
 
@@ -108,25 +108,20 @@ def _build(config: RunConfig) -> tuple[Any, Any]:
 
 def _describe(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[str, Source]) -> None:
     budget = arm_budget(config, {name: source.size for name, source in sources.items()})
+    recorded = {"fingerprint": plan.fingerprint, "inputs": input_hashes(config), "budget": budget}
+    write_whole(folder / PLAN, json.dumps(recorded, indent=1) + "\n")
     write_whole(folder / "config.json", json.dumps(as_dict(config), indent=1) + "\n")
-    write_whole(
-        folder / "plan.json", json.dumps({"fingerprint": plan.fingerprint, "budget": budget}, indent=1) + "\n"
-    )
 
 
 def _seal(config: RunConfig, folder: Path, plan: SamplePlan, seconds: float) -> None:
     """The run has reached its last step: say so, with what it was made from."""
     from megatron_ext import checkpoint
 
-    inputs = {f"sources.{name}": source.corpus for name, source in config.sources.items()}
-    inputs |= {f"pairs.{name}": source.pairs for name, source in config.sources.items() if source.pairs}
-    if config.init_from is not None:
-        inputs["init_from"] = config.init_from
     final = checkpoint.require_latest(folder)
     seal(
         folder,
         step="train",
-        inputs={name: hash_of_input(path) for name, path in inputs.items()},
+        inputs=input_hashes(config),
         settings=as_dict(config),
         counts={"steps": config.steps, "tokens": config.tokens, "plan": plan.fingerprint},
         files=[*final.rglob("*"), folder / EVENTS],

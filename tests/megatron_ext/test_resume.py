@@ -61,3 +61,14 @@ def test_a_run_folder_of_another_plan_is_refused(undisturbed):
     assert process.returncode == 2
     assert "plan.json" in printed
     assert "Traceback" not in printed
+
+
+def test_a_corpus_built_again_under_a_run_is_refused_though_its_size_is_the_same(tmp_path):
+    corpus = make_corpus(tmp_path)
+    train(tmp_path / "run", run_settings(corpus, steps=1))
+    manifest = corpus / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"corpus.bin": "', '"corpus.bin": "f'))
+    process = start(tmp_path / "run", run_settings(corpus, steps=1))
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "the same inputs" in printed
