@@ -21,3 +21,10 @@ def test_a_parallel_layout_changes_no_loss(layout, alone):
     name = "-".join(layout) or "data"
     found = train(folder / name, settings | {"layout": layout}, processes=2)
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_bf16_with_fp32_main_weights_follows_fp32(alone):
+    folder, settings, expected = alone
+    found = train(folder / "bf16", settings | {"precision": "bf16"}, processes=2)
+    assert found == pytest.approx(expected, rel=0.01)
+    assert found != expected
