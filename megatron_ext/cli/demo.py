@@ -320,7 +320,7 @@ def _is_this_run(folder: Path, config: RunConfig) -> bool:
     recorded = folder / "config.json"
     if not recorded.exists() or json.loads(recorded.read_text()) != as_dict(config):
         return False
-    return json.loads((folder / PLAN).read_text())["inputs"] == input_hashes(config)
+    return json.loads((folder / PLAN).read_text()).get("inputs") == input_hashes(config)
 
 
 def _counted(counts: dict[str, Any]) -> str:

@@ -68,7 +68,7 @@ def belongs_to(folder: Path, *, fingerprint: str, inputs: dict[str, str]) -> boo
     if not (folder / PLAN).exists():
         return True
     recorded = json.loads((folder / PLAN).read_text())
-    return (recorded["fingerprint"], recorded["inputs"]) == (fingerprint, inputs)
+    return (recorded["fingerprint"], recorded.get("inputs")) == (fingerprint, inputs)
 
 
 def _share_out(config: RunConfig, ranks: int) -> None:
