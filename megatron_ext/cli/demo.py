@@ -5,7 +5,6 @@ is passed over; one that was killed goes on from its last finished shard or chec
 """
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -333,13 +332,13 @@ def _counted(counts: dict[str, Any]) -> str:
 
 def _forget(demo: Demo, force: list[str]) -> None:
     for name in force:
-        if name not in STAGES:
+        if name not in STAGES:  # before anything is removed
             raise InputError(
                 where="--force", found=repr(name), expected="one of " + ", ".join(STAGES), fix="Name a stage."
             )
+    for name in force:
         for folder in FOLDERS.get(name, (name,)):
-            path = demo.at(folder)
-            remove_artifact(path) if path.is_dir() else shutil.rmtree(path, ignore_errors=True)
+            remove_artifact(demo.at(folder))
 
 
 STAGES: dict[str, tuple[Callable[[Demo], str], str]] = {
