@@ -289,7 +289,7 @@ def _cost(demo: Demo) -> dict[str, int]:
 def _arm(demo: Demo, sources: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A run's settings: what the arms share, and the sources in which they differ."""
     shared = as_dict(demo.config)
-    keys = ("model", "batch", "schedule", "optimizer", "layout", "checkpoint", "tracking", "seed")
+    keys = ("model", "batch", "schedule", "optimizer", "layout", "checkpoint", "tracking", "limits", "seed")
     resolved = {
         name: {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in source.items()}
         for name, source in sources.items()

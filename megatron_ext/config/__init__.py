@@ -1,9 +1,11 @@
 """Run and experiment files to frozen objects: checked once, then passed to whoever needs a part of them.
 
-`schema.py` holds what a run is made of, `experiment.py` what a whole experiment is, `loading.py` reads both from YAML
-and turns everything that is wrong with a file into an `InputError` that names its line and its remedy.
+`schema.py` holds what a run is made of (its parts are in `model.py`, `data.py` and `training.py`), `experiment.py` what
+a whole experiment is. `loading.py` reads both from YAML and turns everything that is wrong with a file into an
+`InputError` that names its line and its remedy.
 """
 
+from megatron_ext.config.data import PhaseConfig, SourceConfig
 from megatron_ext.config.experiment import (
     DataConfig,
     ExperimentConfig,
@@ -11,28 +13,26 @@ from megatron_ext.config.experiment import (
     SynthesisConfig,
     TuningConfig,
 )
+from megatron_ext.config.fields import Duration
 from megatron_ext.config.loading import as_dict, load_experiment, load_run, run_from_dict
-from megatron_ext.config.schema import (
-    BatchConfig,
-    CheckpointConfig,
-    LayoutConfig,
-    ModelConfig,
-    OptimizerConfig,
-    RunConfig,
-    ScheduleConfig,
-    SourceConfig,
-    TrackingConfig,
-)
+from megatron_ext.config.model import LayoutConfig, ModelConfig, RopeScaling
+from megatron_ext.config.schema import CheckpointConfig, RunConfig, TrackingConfig
+from megatron_ext.config.training import BatchConfig, LimitsConfig, OptimizerConfig, RampStage, ScheduleConfig
 
 __all__ = [
     "BatchConfig",
     "CheckpointConfig",
     "DataConfig",
+    "Duration",
     "ExperimentConfig",
     "LayoutConfig",
+    "LimitsConfig",
     "ModelConfig",
     "OptimizerConfig",
     "PairingConfig",
+    "PhaseConfig",
+    "RampStage",
+    "RopeScaling",
     "RunConfig",
     "ScheduleConfig",
     "SourceConfig",

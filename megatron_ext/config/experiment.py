@@ -8,21 +8,10 @@ from typing import Annotated, Self
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 
-from megatron_ext.config.schema import (
-    STRICT,
-    AnyPath,
-    BatchConfig,
-    CheckpointConfig,
-    LayoutConfig,
-    ModelConfig,
-    OptimizerConfig,
-    Positive,
-    ScheduleConfig,
-    TrackingConfig,
-    UnfitError,
-    require_layout,
-    require_whole,
-)
+from megatron_ext.config.fields import STRICT, AnyPath, Positive, UnfitError, require_whole
+from megatron_ext.config.model import LayoutConfig, ModelConfig, require_layout
+from megatron_ext.config.schema import CheckpointConfig, TrackingConfig
+from megatron_ext.config.training import BatchConfig, LimitsConfig, OptimizerConfig, ScheduleConfig
 
 InnerShare = Annotated[FiniteFloat, Field(gt=0.0, lt=1.0)]
 
@@ -105,6 +94,7 @@ class ExperimentConfig:
     layout: LayoutConfig = Field(default_factory=LayoutConfig)
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
+    limits: LimitsConfig = Field(default_factory=LimitsConfig)
     seed: NonNegativeInt = 1234
     processes: PositiveInt = 1
     """Training processes on this machine."""
@@ -113,7 +103,7 @@ class ExperimentConfig:
     def _parts_fit(self) -> Self:
         step = self.batch.tokens_per_step
         require_whole("budget_tokens", self.budget_tokens, step, f"whole steps of {step} tokens")
-        require_layout(self.model, self.layout)
+        require_layout(self.model, self.layout, sequence_length=self.batch.sequence_length)
         if self.model.vocabulary < self.data.vocabulary:
             raise UnfitError(
                 found=f"data.vocabulary {self.data.vocabulary}",
@@ -121,7 +111,7 @@ class ExperimentConfig:
                 fix="Give both the same number.",
             )
         for name, batch in (("batch", self.batch), ("tuning.batch", self.tuning.batch)):
-            ranks = self.processes // (self.layout.tensor * self.layout.pipeline)
+            ranks = self.processes // (self.layout.model_ranks)
             if ranks == 0 or self.processes % ranks or batch.global_batch % (batch.micro_batch * ranks):
                 raise UnfitError(
                     found=f"processes {self.processes} for {name}.global_batch {batch.global_batch}",

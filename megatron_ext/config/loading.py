@@ -15,7 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from data_tools.errors import InputError
 from megatron_ext.config.experiment import ExperimentConfig
-from megatron_ext.config.schema import ModelConfig, RunConfig, UnfitError
+from megatron_ext.config.fields import UnfitError
+from megatron_ext.config.model import ModelConfig
+from megatron_ext.config.schema import RunConfig
 from megatron_ext.config.yaml_file import YamlFile, read_yaml
 
 Location = tuple[str | int, ...]

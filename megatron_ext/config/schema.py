@@ -1,176 +1,32 @@
 """What a run is made of: small frozen parts, each checked when it is made. Derived values are properties.
 
 A misspelt key, a number written as text or a value that does not fit another one is refused, never put right silently.
+The parts are in `model.py`, `data.py` and `training.py`.
 """
 
-import os
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    PositiveInt,
-    Strict,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import Field, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 
-STRICT = ConfigDict(extra="forbid", strict=True)  # a misspelt key stops the run; it must never be a silent default
-
-
-class UnfitError(ValueError):
-    """A value that does not fit another one; `loading.py` makes an InputError of it."""
-
-    def __init__(self, *, found: str, expected: str, fix: str):
-        super().__init__(f"found {found}, expected {expected}. {fix}")
-        self.found, self.expected, self.fix = found, expected, fix
-
-
-def _from_its_file(path: Path, info: ValidationInfo) -> Path:
-    base = (info.context or {}).get("base")
-    return path if base is None else Path(os.path.abspath(base / path.expanduser()))
-
-
-AnyPath = Annotated[Path, Strict(False), AfterValidator(_from_its_file)]
-"""A path; in a file it is relative to that file."""
-
-Share = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
-Positive = Annotated[FiniteFloat, Field(gt=0.0)]
-NotNegative = Annotated[FiniteFloat, Field(ge=0.0)]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ModelConfig:
-    """Sizes of a Llama 3 model, with per-head QK-norm where asked for."""
-
-    layers: PositiveInt
-    hidden: PositiveInt
-    ffn: PositiveInt
-    """Inner width of the SwiGLU feed-forward block."""
-    heads: PositiveInt
-    kv_heads: PositiveInt
-    """Key-value heads: `heads` is a multiple of it."""
-    vocabulary: PositiveInt
-    rope_base: Positive = 500000.0
-    qk_norm: bool = True
-    tied_embeddings: bool = False
-    """Whether the output layer uses the embedding's weights."""
-    norm_epsilon: Positive = 1e-5
-    init_std: Positive = 0.02
-    """Standard deviation of the normal distribution that weights start from."""
-
-    @property
-    def head_size(self) -> int:
-        return self.hidden // self.heads
-
-    @model_validator(mode="after")
-    def _heads_fit(self) -> Self:
-        _require_multiple("hidden", self.hidden, "twice heads, for rotary positions", 2 * self.heads)
-        _require_multiple("heads", self.heads, "kv_heads", self.kv_heads)
-        return self
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class SourceConfig:
-    """One corpus of a mixture."""
-
-    corpus: AnyPath
-    """Folder of the corpus, as `data tokenize` wrote it."""
-    tokens: PositiveInt
-    """Tokens that the run trains on from this source, repeats included: whole rows of sequence_length."""
-    max_epochs: PositiveInt | None = None
-    """Most times that a token may be seen. Synthetic sources: 1. None: as often as `tokens` asks."""
-    kind: Literal["windows", "pairs"] = "windows"
-    """windows: rows cut from the corpus. pairs: one pair of documents a row, and only d2 is trained."""
-    pairs: AnyPath | None = None
-    """Folder of the pairs, as `data pairs` wrote it; kind pairs only."""
-
-    @model_validator(mode="after")
-    def _pairs_go_with_their_kind(self) -> Self:
-        if (self.kind == "pairs") != (self.pairs is not None):
-            raise UnfitError(
-                found=f"kind {self.kind} {'without' if self.pairs is None else 'with'} a folder of pairs",
-                expected="kind pairs and a folder of pairs together",
-                fix="Set both `kind: pairs` and `pairs: FOLDER`, or neither.",
-            )
-        return self
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class BatchConfig:
-    """How samples make up a training step."""
-
-    sequence_length: PositiveInt
-    """Tokens in a sample."""
-    global_batch: PositiveInt
-    """Samples in an optimizer step, over all ranks."""
-    micro_batch: PositiveInt = 1
-    """Samples in one forward pass on one data-parallel rank. Changes speed and memory, never the data order."""
-
-    @property
-    def tokens_per_step(self) -> int:
-        return self.global_batch * self.sequence_length
-
-    @model_validator(mode="after")
-    def _global_batch_is_whole_micro_batches(self) -> Self:
-        _require_multiple("global_batch", self.global_batch, "micro_batch", self.micro_batch)
-        return self
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ScheduleConfig:
-    """The learning rate over the run."""
-
-    peak_lr: Positive
-    end_lr: NotNegative = 0.0
-    """Rate of the last step, where it decays."""
-    warmup: Share = 0.0
-    """Share of all steps in which the rate rises from 0 to its peak."""
-    decay: Literal["cosine", "constant"] = "cosine"
-
-    @model_validator(mode="after")
-    def _ends_below_its_peak(self) -> Self:
-        if self.end_lr > self.peak_lr:
-            raise UnfitError(
-                found=f"end_lr {self.end_lr} above peak_lr {self.peak_lr}",
-                expected="a rate that falls after its peak",
-                fix="Lower end_lr, or raise peak_lr.",
-            )
-        return self
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class OptimizerConfig:
-    """AdamW."""
-
-    weight_decay: NotNegative = 0.1
-    beta1: Annotated[FiniteFloat, Field(ge=0.0, lt=1.0)] = 0.9
-    beta2: Annotated[FiniteFloat, Field(ge=0.0, lt=1.0)] = 0.95
-    epsilon: Positive = 1e-8
-    clip_grad: NotNegative = 1.0
-    """Largest norm of the whole gradient; 0 clips nothing."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class LayoutConfig:
-    """How one model is cut over processes; the processes left over are data-parallel."""
-
-    tensor: PositiveInt = 1
-    """Ranks that share each layer."""
-    pipeline: PositiveInt = 1
-    """Ranks that share the layers among them."""
+from megatron_ext.config.data import PhaseConfig, SourceConfig
+from megatron_ext.config.fields import STRICT, AnyPath, UnfitError, require_whole
+from megatron_ext.config.model import LayoutConfig, ModelConfig, require_layout
+from megatron_ext.config.training import BatchConfig, LimitsConfig, OptimizerConfig, ScheduleConfig
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class CheckpointConfig:
-    """When to save."""
+    """When to save, how, and what to keep."""
 
     every: PositiveInt = 100
     """Steps between checkpoints; the last step is always saved."""
+    keep: PositiveInt = 2
+    """Newest complete checkpoints that stay."""
+    keep_every: PositiveInt | None = None
+    """Checkpoints of steps that are a multiple of this stay for ever."""
+    asynchronous: bool = True
+    """Whether training goes on while the files are written."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -189,73 +45,86 @@ class RunConfig:
     model: ModelConfig
     sources: Annotated[dict[str, SourceConfig], Field(min_length=1)]
     """Name in the mixture -> corpus. The order of the names changes nothing."""
+    phases: tuple[PhaseConfig, ...] = ()
+    """Mixtures one after the other. Empty: one phase, of each source's `tokens`."""
     batch: BatchConfig
     schedule: ScheduleConfig
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     layout: LayoutConfig = Field(default_factory=LayoutConfig)
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
+    limits: LimitsConfig = Field(default_factory=LimitsConfig)
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1234
     """Of the weights and of the sample order."""
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp8"] = "fp32"
+    """bf16 and fp8 keep float32 main weights. fp8 needs Transformer Engine."""
     init_from: AnyPath | None = None
-    """Folder of a run whose last weights this one starts from. None: fresh weights."""
+    """Folder of a run, or of an imported model, whose last weights this one starts from. None: fresh weights."""
+    init_optimizer: Literal["fresh", "kept"] = "fresh"
+    """Whether the optimizer's moments of `init_from` are taken over. The learning rate is always this config's."""
     tokenizer: AnyPath | None = None
     """Folder of the tokenizer, kept beside exports and used to show samples."""
 
     @property
-    def tokens(self) -> int:
-        """Tokens of the whole run, repeats included."""
-        return sum(source.tokens for source in self.sources.values())
+    def mixture(self) -> tuple[PhaseConfig, ...]:
+        """The phases, also where the sources say their tokens themselves."""
+        if self.phases:
+            return self.phases
+        return (PhaseConfig(tokens={name: source.tokens or 0 for name, source in self.sources.items()}),)
 
     @property
-    def steps(self) -> int:
-        return self.tokens // self.batch.tokens_per_step
+    def tokens(self) -> int:
+        """Tokens of the whole run, repeats included."""
+        return sum(phase.length for phase in self.mixture)
 
     @property
     def samples(self) -> int:
         return self.tokens // self.batch.sequence_length
 
+    @property
+    def steps(self) -> int:
+        return self.batch.steps(self.samples)
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        for name, source in self.sources.items():
-            row = self.batch.sequence_length
-            require_whole(f"sources.{name}.tokens", source.tokens, row, f"whole rows of {row} tokens")
-        step = self.batch.tokens_per_step
-        require_whole("sources: a total of", self.tokens, step, f"whole steps of {step} tokens")
-        require_layout(self.model, self.layout)
+        _require_tokens_in_one_place(self)
+        row = self.batch.sequence_length
+        for number, phase in enumerate(self.mixture):
+            prefix = f"phases.{number}" if self.phases else "sources"
+            for name, tokens in phase.tokens.items():
+                require_whole(f"{prefix}.{name}.tokens", tokens, row, f"whole rows of {row} tokens")
+            require_whole(f"{prefix}.stop", phase.length, row, f"whole rows of {row} tokens")
+        require_layout(self.model, self.layout, sequence_length=row)
+        if self.layout.context > 1 and not all(source.across_documents for source in self.sources.values()):
+            raise UnfitError(
+                found=f"layout.context {self.layout.context} with a source whose documents are isolated",
+                expected="context 1, or attention across documents",
+                fix="Set layout.context to 1: a sequence cut over ranks is attended to as a whole.",
+            )
         return self
 
 
-def require_whole(name: str, tokens: int, unit: int, what: str) -> None:
-    """Refuse tokens that are no multiple of a unit, with the nearest that are.
-
-    Raises:
-        UnfitError: they are not.
-    """
-    if tokens % unit == 0:
+def _require_tokens_in_one_place(run: RunConfig) -> None:
+    counted = [name for name, source in run.sources.items() if source.tokens is not None]
+    if not run.phases:
+        missing = sorted(set(run.sources) - set(counted))
+        if missing:
+            raise UnfitError(
+                found=f"no tokens for {missing[0]}", expected="tokens for every source, or phases",
+                fix=f"Add `tokens:` to sources.{missing[0]}, or write `phases:`.",
+            )  # fmt: skip
         return
-    below = tokens // unit * unit
-    nearest = f"{below} or {below + unit}" if below else str(unit)
-    raise UnfitError(found=f"{name} {tokens}", expected=what, fix=f"The nearest that fit: {nearest}.")
-
-
-def require_layout(model: ModelConfig, layout: LayoutConfig) -> None:
-    """Refuse a layout that cannot cut the model evenly.
-
-    Raises:
-        UnfitError: heads, key-value heads, ffn or layers do not divide.
-    """
-    for name in ("heads", "kv_heads", "ffn"):
-        _require_multiple(f"model.{name}", getattr(model, name), "layout.tensor", layout.tensor)
-    _require_multiple("model.layers", model.layers, "layout.pipeline", layout.pipeline)
-
-
-def _require_multiple(name: str, value: int, unit_name: str, unit: int) -> None:
-    if value % unit:
+    named = {name for phase in run.phases for name in phase.tokens}
+    if counted:
         raise UnfitError(
-            found=f"{name} {value}",
-            expected=f"a multiple of {unit} ({unit_name})",
-            fix=f"Set {name.rpartition('.')[2]} to {value // unit * unit or unit} or {(value // unit + 1) * unit}, "
-            f"or change {unit_name.partition(',')[0].removeprefix('twice ')}.",
-        )
+            found=f"sources.{counted[0]}.tokens beside phases", expected="tokens in the phases only",
+            fix="Remove `tokens` from the sources.",
+        )  # fmt: skip
+    if named != set(run.sources):
+        odd = sorted(named ^ set(run.sources))[0]
+        unused = odd in run.sources
+        raise UnfitError(
+            found=f"{odd}, which is {'a source in no phase' if unused else 'no source'}",
+            expected=f"phases over the sources {', '.join(sorted(run.sources))}",
+            fix="Remove it, or give it tokens in a phase." if unused else "Add it to `sources`, or correct its name.",
+        )  # fmt: skip

@@ -51,7 +51,7 @@ def learning_rate(schedule: ScheduleConfig, *, step: int, steps: int) -> float:
         step: steps already taken; 0 for the first. A warm-up does not begin at zero, which would waste a step.
         steps: steps of the whole run.
     """
-    warmup = round(schedule.warmup * steps)
+    warmup = round((schedule.warmup.share or 0.0) * steps)
     if step < warmup:
         return schedule.peak_lr * (step + 1) / warmup
     if schedule.decay == "constant":

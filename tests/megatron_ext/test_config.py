@@ -99,9 +99,53 @@ def test_1e_2_which_yaml_reads_as_text_is_refused_with_the_number_to_write(refus
     assert "write 0.01" in message
 
 
-def test_a_budget_of_broken_steps_is_refused_with_the_nearest_that_fit(refused):
-    message = refused("tokens: 4096", "tokens: 4160")
-    assert "4096 or 4608" in message
+def test_a_last_step_with_fewer_samples_is_trained_too(tmp_path):
+    (tmp_path / "run.yaml").write_text(RUN.replace("tokens: 4096", "tokens: 4160"))
+    run = load_run(tmp_path / "run.yaml")
+    assert (run.samples, run.steps) == (65, 9)
+
+
+def test_a_ramp_moves_the_ends_of_steps_only(tmp_path):
+    ramp = "ramp: [{until_tokens: 1000, global_batch: 2}, {until_tokens: 2048, global_batch: 4}]"
+    (tmp_path / "run.yaml").write_text(RUN.replace("global_batch: 8", f"global_batch: 8\n  {ramp}"))
+    run = load_run(tmp_path / "run.yaml")
+    # 1,000 tokens are 15.6 samples: 8 steps of 2; then 16 more samples in 4 steps of 4; then 32 in 4 of 8.
+    assert [run.batch.first_sample(step) for step in (0, 1, 8, 9, 12, 13)] == [0, 2, 16, 20, 32, 40]
+    assert run.samples == 64
+    assert run.steps == 16
+
+
+PHASES = """\
+  real:
+    corpus: corpora/real
+  synthetic:
+    corpus: corpora/synthetic
+    max_epochs: 1
+phases:
+  - tokens: {real: 4096}
+    stop: 2048
+  - tokens: {real: 2048, synthetic: 1024}
+"""
+
+
+def test_phases_are_read_one_after_the_other(tmp_path):
+    (tmp_path / "run.yaml").write_text(RUN.replace("  real:\n    corpus: corpora/real\n    tokens: 4096\n", PHASES))
+    run = load_run(tmp_path / "run.yaml")
+    assert run.tokens == 2048 + 3072
+    assert run_from_dict(as_dict(run), where="config.json") == run
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("    max_epochs: 1", "    tokens: 64", "beside phases"),
+        ("synthetic: 1024", "sinthetic: 1024", "no source"),
+        (", synthetic: 1024", "", "in no phase"),
+        ("real: 2048", "real: 2050", "2048 or 2112"),
+    ],
+)
+def test_phases_that_do_not_fit_their_sources_are_refused(refused, old, new, said):
+    assert said in refused("  real:\n    corpus: corpora/real\n    tokens: 4096\n", PHASES.replace(old, new))
 
 
 def test_a_source_of_broken_rows_is_refused_with_the_nearest_that_fit(refused):
@@ -125,10 +169,14 @@ def test_a_key_given_twice_is_refused_with_both_lines(refused):
         ("layers: 2", "layers: two", "integer"),
         ("layers: 2", "layers: 2.0", "integer"),
         ("layers: 2", "layers: true", "integer"),
+        ("warmup: 0.1", "warmup: {steps: 3, tokens: 4}", "one of share, steps, tokens"),
+        ("schedule:", "layout: {chunks: 2}\nschedule:", "pipeline of at least 2"),
+        ("schedule:", "layout: {sequence_parallel: true}\nschedule:", "tensor of at least 2"),
+        ("vocabulary: 512", "vocabulary: 512, head_dim: 7", "head_dim 7"),
         ("global_batch: 8", "global_batch: 8\n  micro_batch: 3", "a multiple of 3"),
         ("tokens: 4096", "tokens: 4096\n    kind: pairs", "without a folder of pairs"),
         ("tokens: 4096", "tokens: 4096\n    kind: pair", "'windows' or 'pairs'"),
-        ("    tokens: 4096\n", "", "no such key"),
+        ("    tokens: 4096\n", "", "no tokens for real"),
         ("schedule:", "layout: {tensor: 4}\nschedule:", "kv_heads 2"),
         ("schedule:", "tracking: {wandb: off}\nschedule:", "quote"),
         ("schedule: {", "schedule: [{", "expected valid YAML"),
