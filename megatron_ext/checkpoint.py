@@ -85,15 +85,16 @@ def load(folder: Path, *, model: Any, optimizer: Any | None) -> dict[str, Any]:
     sharded = _sharded(model, optimizer, loading=True)
     with _quiet():
         loaded = dist_checkpointing.load(sharded, str(folder))
-    _bare(model).load_state_dict(loaded["model"])
+    for number, chunk in enumerate(model):
+        _bare(chunk).load_state_dict(loaded[f"model{number}"])
     if optimizer is not None:
         optimizer.load_state_dict(loaded["optimizer"])
     return loaded[STATE]
 
 
 def _sharded(model: Any, optimizer: Any | None, *, loading: bool) -> dict[str, Any]:
-    model_state = _bare(model).sharded_state_dict()
-    states: dict[str, Any] = {"model": model_state}
+    states: dict[str, Any] = {f"model{number}": _bare(chunk).sharded_state_dict() for number, chunk in enumerate(model)}
+    model_state = dict(states) if len(model) > 1 else states["model0"]
     if optimizer is not None:
         states["optimizer"] = optimizer.sharded_state_dict(model_state, is_loading=loading, metadata=OPTIMIZER_LAYOUT)
     return states

@@ -105,16 +105,15 @@ def _layer(weights: dict[str, Any], model: ModelConfig, *, here: str, there: str
 
 def _weights(run: Path, config: RunConfig) -> dict[str, Any]:
     """All weights of a run in this one process: Megatron-core gathers them from any layout."""
-    platform.start(tensor=1, pipeline=1, seed=config.seed)
+    platform.start(LayoutConfig(), seed=config.seed)
     try:
         from megatron_ext import checkpoint
         from megatron_ext.model import build_model
 
-        alone = LayoutConfig(tensor=1, pipeline=1)
         length = config.batch.sequence_length
-        model = build_model(config.model, sequence_length=length, layout=alone, precision=config.precision)
+        model = build_model(config.model, sequence_length=length, layout=LayoutConfig(), precision=config.precision)
         checkpoint.load(checkpoint.require_latest(run), model=model, optimizer=None)
-        return {name: tensor for name, tensor in model.state_dict().items() if tensor is not None}
+        return {name: tensor for name, tensor in model[0].state_dict().items() if tensor is not None}
     finally:
         platform.stop()
 

@@ -5,6 +5,7 @@ host without a GPU those requests are answered by the CPU, so that the very same
 run on a laptop. Call `start` before anything of Megatron-core is built, once a process, and `stop` at its end.
 """
 
+import importlib.util
 import os
 import warnings
 from contextlib import nullcontext
@@ -15,6 +16,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from data_tools.errors import InputError
+from megatron_ext.config import LayoutConfig
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 
@@ -70,23 +72,23 @@ class FusedAdam(torch.optim.Optimizer):
             )
 
 
-def start(*, tensor: int, pipeline: int, seed: int) -> None:
+def start(layout: LayoutConfig, *, seed: int) -> None:
     """Join the process group that the launcher describes, and lay out Megatron-core's groups over it.
 
     Args:
-        tensor: ranks that share each layer.
-        pipeline: ranks that share the layers among them.
-        seed: of the weights' initialisation.
+        layout: how one model is cut over ranks.
+        seed: of whatever is random beside weights and samples, which have generators of their own.
 
     Raises:
-        InputError: the number of processes is not a multiple of tensor x pipeline.
+        InputError: the number of processes is not a multiple of the ranks of one model.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world % (tensor * pipeline):
+    if world % layout.model_ranks:
         raise InputError(
             where="layout",
-            found=f"{world} processes for tensor {tensor} x pipeline {pipeline}",
-            expected=f"a multiple of {tensor * pipeline}",
+            found=f"{world} processes for tensor {layout.tensor} x pipeline {layout.pipeline} "
+            f"x context {layout.context}",
+            expected=f"a multiple of {layout.model_ranks}",
             fix="Start that many processes (--processes), or choose a smaller layout.",
         )
     _prepare()
@@ -98,7 +100,12 @@ def start(*, tensor: int, pipeline: int, seed: int) -> None:
         if has_gpu():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         torch.distributed.init_process_group("nccl" if has_gpu() else "gloo", timeout=COLLECTIVE_TIMEOUT)
-    parallel_state.initialize_model_parallel(tensor, pipeline)
+    parallel_state.initialize_model_parallel(
+        layout.tensor,
+        layout.pipeline,
+        layout.chunks if layout.chunks > 1 else None,
+        context_parallel_size=layout.context,
+    )
     torch.manual_seed(seed)
     tensor_parallel.model_parallel_cuda_manual_seed(seed)
 
@@ -114,6 +121,11 @@ def stop() -> None:
 
 def has_gpu() -> bool:
     return torch.cuda.is_available()
+
+
+def has_transformer_engine() -> bool:
+    """Whether Transformer Engine's layers can run here: it is installed, and there is a GPU for it."""
+    return has_gpu() and importlib.util.find_spec("transformer_engine") is not None
 
 
 def is_first_rank() -> bool:

@@ -73,6 +73,11 @@ class RunConfig:
         return (PhaseConfig(tokens={name: source.tokens or 0 for name, source in self.sources.items()}),)
 
     @property
+    def isolated(self) -> bool:
+        """Whether rows may hold stretches that must not see one another: pairs, or documents on their own."""
+        return any(source.kind == "pairs" or not source.across_documents for source in self.sources.values())
+
+    @property
     def tokens(self) -> int:
         """Tokens of the whole run, repeats included."""
         return sum(phase.length for phase in self.mixture)
@@ -95,10 +100,10 @@ class RunConfig:
                 require_whole(f"{prefix}.{name}.tokens", tokens, row, f"whole rows of {row} tokens")
             require_whole(f"{prefix}.stop", phase.length, row, f"whole rows of {row} tokens")
         require_layout(self.model, self.layout, sequence_length=row)
-        if self.layout.context > 1 and not all(source.across_documents for source in self.sources.values()):
+        if self.layout.context > 1 and self.isolated:
             raise UnfitError(
-                found=f"layout.context {self.layout.context} with a source whose documents are isolated",
-                expected="context 1, or attention across documents",
+                found=f"layout.context {self.layout.context} with pairs, or a source whose documents are isolated",
+                expected="context 1, or windows with attention across documents",
                 fix="Set layout.context to 1: a sequence cut over ranks is attended to as a whole.",
             )
         return self

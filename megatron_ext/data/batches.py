@@ -26,6 +26,8 @@ class Batch:
     loss_mask_RS: Tensor
     """1.0 where the label is to be learnt."""
     positions_RS: Tensor
+    document_RS: Tensor | None = None
+    source_R: Tensor | None = None
 
 
 def micro_batches(
@@ -51,4 +53,6 @@ def stack(rows: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
     tokens = torch.from_numpy(np.stack([tokens for tokens, _ in rows]))
     mask = torch.from_numpy(np.stack([mask for _, mask in rows]))
     positions = torch.arange(tokens.shape[1] - 1).expand(len(rows), -1)
-    return Batch(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous(), mask, positions)
+    return Batch(
+        tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous(), mask, positions, None, torch.zeros(len(rows)).long()
+    )

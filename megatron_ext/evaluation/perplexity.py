@@ -17,7 +17,8 @@ from megatron_ext import platform
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch, stack
 from megatron_ext.evaluation.inputs import check_inputs
-from megatron_ext.training.loop import Progress, forward_backward
+from megatron_ext.training.loop import Progress
+from megatron_ext.training.step import forward_backward
 
 RESULTS = "results.json"
 
@@ -39,7 +40,7 @@ def evaluate(runs: list[Path], heldout: Path, *, progress: Progress | None = Non
         InputError: a run or the corpus is missing, or the runs differ in layout.
     """
     configs, corpus = check_inputs(runs, heldout)
-    platform.start(tensor=configs[0].layout.tensor, pipeline=configs[0].layout.pipeline, seed=configs[0].seed)
+    platform.start(configs[0].layout, seed=configs[0].seed)
     try:
         results = {}
         for done, (run, config) in enumerate(zip(runs, configs, strict=True), start=1):
@@ -75,9 +76,11 @@ def _evaluate_run(run: Path, config: RunConfig, corpus: IndexedCorpus) -> dict[s
         precision=config.precision,
     )
     checkpoint.load(checkpoint.require_latest(run), model=model, optimizer=None)
-    model.eval()
+    for chunk in model:
+        chunk.eval()
     with torch.no_grad():
-        loss, tokens = forward_backward(model, _share(corpus, config), config, forward_only=True)
+        found = forward_backward(model, _share(corpus, config), config, forward_only=True)
+    loss, tokens = found.mean, found.trained
     heldout = {"loss": loss, "perplexity": math.exp(loss), "tokens": tokens, "documents": len(corpus)}
     if platform.is_first_rank():
         write_whole(run / RESULTS, json.dumps({"heldout": heldout}, indent=1) + "\n")

@@ -13,10 +13,10 @@ from megatron.core.optimizer import get_megatron_optimizer
 from megatron_ext.config import RunConfig, ScheduleConfig
 
 
-def build_optimizer(config: RunConfig, model: Any) -> Any:
-    """The optimizer of a model that is wrapped in Megatron-core's DistributedDataParallel."""
+def build_optimizer(config: RunConfig, model: list[Any]) -> Any:
+    """The optimizer of chunks that are wrapped in Megatron-core's DistributedDataParallel."""
     settings = config.optimizer
-    bf16 = config.precision == "bf16"
+    bf16 = config.precision != "fp32"
     core = CoreOptimizerConfig(
         optimizer="adam",
         lr=config.schedule.peak_lr,
@@ -27,10 +27,11 @@ def build_optimizer(config: RunConfig, model: Any) -> Any:
         adam_eps=settings.epsilon,
         clip_grad=settings.clip_grad,
         use_distributed_optimizer=True,
+        overlap_param_gather=config.layout.overlap,
         bf16=bf16,
         params_dtype=torch.bfloat16 if bf16 else torch.float32,
     )
-    return get_megatron_optimizer(core, [model])
+    return get_megatron_optimizer(core, model)
 
 
 def set_rates(optimizer: Any, *, rate: float, weight_decay: float) -> None:

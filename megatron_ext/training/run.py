@@ -34,7 +34,7 @@ def train(config: RunConfig, folder: Path, *, progress: Progress | None = None) 
     plan, sources = check(config, folder, ranks=int(os.environ.get("WORLD_SIZE", "1")))
     if is_finished(folder):
         return True
-    platform.start(tensor=config.layout.tensor, pipeline=config.layout.pipeline, seed=config.seed)
+    platform.start(config.layout, seed=config.seed)
     try:
         return _train(config, folder, plan, sources, progress)
     finally:
@@ -49,13 +49,14 @@ def _train(
     from megatron.core import parallel_state
 
     from megatron_ext import checkpoint
+    from megatron_ext.training.build import build_trainable
 
     first_rank = platform.is_first_rank()
     started = time.monotonic()
     if first_rank:
         _describe(config, folder, plan, sources)
-    model, optimizer = _build(config)
     found = checkpoint.latest(folder)
+    model, optimizer = build_trainable(config, fresh=found is None and config.init_from is None)
     state: dict[str, Any] = {"step": 0, "fingerprint": plan.fingerprint, "wandb_run": _new_run_id()}
     if found is not None:
         state = checkpoint.load(found, model=model, optimizer=optimizer)
@@ -84,26 +85,6 @@ def _train(
     if finished and first_rank:
         _seal(config, folder, plan, time.monotonic() - started)
     return finished
-
-
-def _build(config: RunConfig) -> tuple[Any, Any]:
-    from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig, finalize_model_grads
-
-    from megatron_ext.model import build_model
-    from megatron_ext.training.optimizer import build_optimizer
-
-    bare = build_model(
-        config.model,
-        sequence_length=config.batch.sequence_length,
-        layout=config.layout,
-        precision=config.precision,
-    )
-    settings = DistributedDataParallelConfig(use_distributed_optimizer=True, grad_reduce_in_fp32=True)
-    model = DistributedDataParallel(config=bare.config, ddp_config=settings, module=bare)
-    optimizer = build_optimizer(config, model)
-    bare.config.finalize_model_grads_func = finalize_model_grads
-    bare.config.grad_scale_func = optimizer.scale_loss
-    return model, optimizer
 
 
 def _describe(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[str, Source]) -> None:

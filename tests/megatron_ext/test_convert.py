@@ -15,16 +15,16 @@ run, exported = map(Path, sys.argv[1:])
 ids = torch.arange(48).reshape(2, 24) * 7 % 400
 theirs = AutoModelForCausalLM.from_pretrained(exported)(ids).logits
 from megatron_ext import platform
-from megatron_ext.evaluation.inputs import check_inputs
-platform.start(tensor=1, pipeline=1, seed=1)
-from megatron_ext import checkpoint
 from megatron_ext.config import run_from_dict, LayoutConfig
+from megatron_ext.evaluation.inputs import check_inputs
+platform.start(LayoutConfig(), seed=1)
+from megatron_ext import checkpoint
 from megatron_ext.model import build_model
 import json
 config = run_from_dict(json.loads((run / "config.json").read_text()), where="test")
 model = build_model(config.model, sequence_length=64, layout=LayoutConfig(), precision="fp32")
 checkpoint.load(checkpoint.require_latest(run), model=model, optimizer=None)
-ours = model(ids, torch.arange(24).expand(2, -1), None)[..., :400]
+ours = model[0](ids, torch.arange(24).expand(2, -1), None)[..., :400]
 print((ours - theirs).abs().max().item())
 """
 
