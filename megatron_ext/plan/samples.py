@@ -1,31 +1,38 @@
 """The sample plan: which tokens a run trains on, and in what order.
 
 `locate(i)` says for global sample i: which source, which epoch, and where in it. It is a pure function of the config
-and the sizes of the corpora. Nothing is shuffled in memory or cached on disk, so a plan for 1T tokens costs what a
+and the extents of the corpora. Nothing is shuffled in memory or cached on disk, so a plan for 1T tokens costs what a
 plan for 1M tokens costs.
 
 Promises, each with a test of the same words in tests/megatron_ext/plan/test_samples.py:
   - an epoch covers each window once, and no token twice;
-  - extending the budget of a run with one source, or of all sources in proportion, changes no planned sample;
-  - layout and micro batch change no sample, and the global batch only where a step ends;
+  - extending the budget of one source, of all in proportion, or by a phase changes no planned sample;
+  - a mixture changed in a new phase repeats nothing and skips nothing;
+  - layout, micro batch, global batch and ramp change no sample, and the latter two only where a step ends;
   - a source with max_epochs 1 is never read twice.
 
 A *sample* is one row of `sequence_length` tokens; a *window* is such a row cut from a corpus. The corpus is a ring:
 the cut between windows moves from epoch to epoch, so no token stands at the edge of its window for ever. Tokens are
-read in data/batches.py; budgets are settled, and refused, in plan/budget.py.
+read in data/sources.py; budgets are settled, and refused, in plan/budget.py.
 """
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from typing import Any
 
 from data_tools.errors import InputError
-from megatron_ext.config import RunConfig
-from megatron_ext.plan.budget import rows_per_epoch, settle
+from megatron_ext.config import BatchConfig, RunConfig
+from megatron_ext.plan.budget import settle
+from megatron_ext.plan.extent import Extent
 from megatron_ext.plan.permutation import Permutation, keyed_hash
+from megatron_ext.plan.phases import Phase, phases_of
+from megatron_ext.plan.resume import difference
 
-ORDER = 1
+ORDER = 2
 """Version of the order, part of every fingerprint: raise it with any change of what `locate` answers."""
 
 
@@ -38,20 +45,7 @@ class Sample:
     """How often the source had been read through before, counted from 0."""
     start: int
     """Windows: the token the row begins with. It ends after sequence_length more, for the last label, and goes
-    round the end of the corpus. Pairs: the index of the pair."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourcePlan:
-    """One source of the mixture, in rows."""
-
-    name: str
-    kind: str
-    size: int
-    """Tokens of a source of windows, pairs of a source of pairs."""
-    rows: int
-    """Rows that the run takes from it."""
-    rows_per_epoch: int
+    round the end of the corpus. Pairs: which packed row of the epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,68 +53,80 @@ class SamplePlan:
     """The order of all samples of a run."""
 
     seed: int
-    sequence_length: int
-    global_batch: int
-    sources: tuple[SourcePlan, ...]
-    """By name, so that the order in the file changes nothing."""
+    batch: BatchConfig
+    kinds: Mapping[str, str]
+    """Source -> windows or pairs, by name."""
+    extents: Mapping[str, Extent]
+    phases: tuple[Phase, ...]
 
     @classmethod
-    def of(cls, config: RunConfig, sizes: Mapping[str, int]) -> "SamplePlan":
+    def of(cls, config: RunConfig, extents: Mapping[str, Extent]) -> "SamplePlan":
         """The plan of a run.
 
         Args:
             config: the run.
-            sizes: source name -> tokens of its corpus; for a source of pairs, its pairs.
+            extents: what each source holds.
 
         Raises:
             InputError: the corpora are too small for what the run asks of them.
         """
-        settle(config, sizes)
-        length = config.batch.sequence_length
-        sources = (
-            SourcePlan(
-                name, source.kind, sizes[name], source.tokens // length, rows_per_epoch(source, sizes[name], length)
-            )
-            for name, source in sorted(config.sources.items())
-        )
+        settle(config, extents)
+        names = sorted(config.sources)
         return cls(
             seed=config.seed,
-            sequence_length=length,
-            global_batch=config.batch.global_batch,
-            sources=tuple(sources),
+            batch=config.batch,
+            kinds={name: config.sources[name].kind for name in names},
+            extents={name: extents[name] for name in names},
+            phases=phases_of(config),
         )
 
     @property
     def samples(self) -> int:
-        return sum(source.rows for source in self.sources)
+        return self.phases[-1].stop
 
     @property
     def steps(self) -> int:
-        return self.samples // self.global_batch
+        return self.batch.steps(self.samples)
 
     @property
-    def fingerprint(self) -> str:
-        """Equal for plans with the same samples in the same steps; a checkpoint's step means nothing under another."""
-        text = json.dumps({"order": ORDER, **asdict(self)}, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    def rows_per_epoch(self) -> dict[str, int]:
+        return {name: extent.rows for name, extent in self.extents.items()}
+
+    def samples_before(self, step: int) -> int:
+        """Samples of the steps before one, counted from 0; the last step may be a partial one."""
+        return min(self.batch.first_sample(step), self.samples)
 
     def locate(self, i: int) -> Sample:
         """Sample i of the run, counted from 0; time grows with the number of sources only.
 
         IndexError if the run has no such sample.
         """
-        if not 0 <= i < self.samples:
+        if not 0 <= i < self.phases[-1].stop:
             raise IndexError(f"sample {i} of a plan of {self.samples}")
-        source, row = self._turn(i)
-        epoch, place = divmod(row, source.rows_per_epoch)
-        index = Permutation(source.rows_per_epoch, (self.seed, source.name, epoch, "order")).at(place)
-        if source.kind == "pairs":
-            return Sample(source.name, epoch, index)
-        cut = int.from_bytes(keyed_hash(self.seed, source.name, epoch, "cut")) % source.size
-        return Sample(source.name, epoch, (cut + index * self.sequence_length) % source.size)
+        phase = self.phases[bisect_right(self._firsts, i) - 1]
+        name, row = phase.turn(i)
+        extent = self.extents[name]
+        epoch, place = divmod(row, extent.rows)
+        index = _permutation(extent.rows, self.seed, name, epoch).at(place)
+        if self.kinds[name] == "pairs":
+            return Sample(name, epoch, index)
+        start = _cut(extent.size, self.seed, name, epoch) + index * self.batch.sequence_length
+        return Sample(name, epoch, start % extent.size)
 
-    def consumed(self, first: int, stop: int) -> Iterator[tuple[int, Sample]]:
-        """(step, sample) for every sample of steps first .. stop-1, in order.
+    def rows_by_phase(self, samples: int) -> list[dict[str, int]]:
+        """For every phase, source -> its rows among the first samples of the run."""
+        return [phase.rows_before(samples) for phase in self.phases]
+
+    def rows_before(self, samples: int) -> dict[str, int]:
+        """Source -> its rows among the first samples of the run."""
+        total = dict.fromkeys(self.extents, 0)
+        for phase in self.phases:
+            for name, rows in phase.rows_before(samples).items():
+                total[name] += rows
+        return total
+
+    def consumed(self, first: int, stop: int) -> Iterator[tuple[int, int, Sample]]:
+        """(step, sample's number, sample) for every sample of steps first .. stop-1, in order.
 
         Raises:
             InputError: the run has no such steps.
@@ -132,24 +138,52 @@ class SamplePlan:
                 expected=f"a range inside 0:{self.steps}, the steps of this run",
                 fix="Ask for steps that the run has.",
             )
-        samples = range(first * self.global_batch, stop * self.global_batch)
-        return ((i // self.global_batch, self.locate(i)) for i in samples)
+        return (
+            (step, i, self.locate(i))
+            for step in range(first, stop)
+            for i in range(self.samples_before(step), self.samples_before(step + 1))
+        )
 
-    def _turn(self, i: int) -> tuple[SourcePlan, int]:
-        """Whose turn sample i is, and which of that source's rows it gets.
+    def describe(self) -> dict[str, Any]:
+        """All that decides which sample comes when and where steps end, as plain values."""
+        return {
+            "order": ORDER,
+            "seed": self.seed,
+            "sequence_length": self.batch.sequence_length,
+            "sources": {name: {"kind": self.kinds[name]} | asdict(extent) for name, extent in self.extents.items()},
+            "phases": [
+                {"end": phase.stop, "ratio": dict(zip(phase.names, phase.ratio, strict=True))} for phase in self.phases
+            ],
+            "stages": [list(stage) for stage in self.batch.stages()],
+        }
 
-        Each source in turn is set against all that come after it: of the first i turns it has
-        floor(i * rows / left + 1/2), so it is never half a row away from its share of them. Only the ratio of the
-        rows counts: where all grow in proportion, nobody's turn moves.
+    @property
+    def fingerprint(self) -> str:
+        """Equal for plans with the same samples in the same steps."""
+        text = json.dumps(self.describe(), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def differs(self, recorded: Mapping[str, Any], *, samples: int, step: int) -> str | None:
+        """What of the first samples and steps was planned otherwise, as a sentence; None if nothing was.
+
+        Args:
+            recorded: `describe()` of the plan that the run was trained with so far, read back from JSON.
+            samples: that were trained.
+            step: steps that were trained.
         """
-        left = self.samples
-        for source in self.sources:
-            before, after = (_share(turn, source.rows, left) for turn in (i, i + 1))
-            if after > before:
-                return source, before
-            i, left = i - before, left - source.rows
-        raise AssertionError("every sample is some source's turn")
+        return difference(self.describe(), recorded, samples=samples, step=step)
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        return [phase.first for phase in self.phases]
 
 
-def _share(turns: int, rows: int, left: int) -> int:
-    return (2 * turns * rows + left) // (2 * left)
+# One for each source and epoch that is being read; asking again costs a lookup.
+@lru_cache(maxsize=256)
+def _permutation(rows: int, seed: int, source: str, epoch: int) -> Permutation:
+    return Permutation(rows, (seed, source, epoch, "order"))
+
+
+@lru_cache(maxsize=256)
+def _cut(size: int, seed: int, source: str, epoch: int) -> int:
+    return int.from_bytes(keyed_hash(seed, source, epoch, "cut")) % size

@@ -1,89 +1,144 @@
-"""The training loop: next batch, step, log, checkpoint. Everything that it needs comes as an argument.
-
-The loss that is logged and trained is the mean over all trained tokens of the global batch, in nats per token.
-"""
+"""The training loop: next batch, step, record, checkpoint. Everything that it needs comes as an argument."""
 
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from megatron_ext import platform
+from megatron_ext.checkpoint import Saver
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch
+from megatron_ext.plan.samples import SamplePlan
 from megatron_ext.training.lifecycle import StopRequest
-from megatron_ext.training.optimizer import learning_rate, set_rates
+from megatron_ext.training.metrics import Metrics, StepClock, StepLoss
+from megatron_ext.training.optimizer import set_rates
+from megatron_ext.training.schedule import learning_rate
+from megatron_ext.training.skips import Skips, guarded_step
+from megatron_ext.training.spikes import LossWatch, keep_spike
 from megatron_ext.training.step import forward_backward
 from megatron_ext.training.tracking import Tracker
+from megatron_ext.training.watchdog import Watchdog
 
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trainer:
     """What a run is made of on this rank."""
 
     config: RunConfig
-    model: Any
+    plan: SamplePlan
+    model: list[Any]
+    """This rank's chunks, in DistributedDataParallel."""
     optimizer: Any
     batches: Callable[[int], Iterator[Batch]]
     """Step (from 0) -> this rank's micro batches of it."""
-    save: Callable[[int], None]
-    """Steps taken -> a complete checkpoint."""
+    samples: Callable[[int], Iterable[dict[str, Any]]]
+    """Step (from 0) -> its samples and their documents, to be looked at when something is wrong with it."""
+    saver: Saver
     tracker: Tracker
+    metrics: Metrics
+    skips: Skips
+    losses: LossWatch
+    wandb_run: str
+
+    def state(self, step: int) -> dict[str, Any]:
+        """What a checkpoint remembers besides weights and moments."""
+        samples = self.plan.samples_before(step)
+        return {
+            "step": step,
+            "samples": samples,
+            "rows": self.plan.rows_by_phase(samples),
+            "plan": self.plan.describe(),
+            "wandb_run": self.wandb_run,
+            "skipped": self.skips.steps,
+            "recent_losses": self.losses.recent,
+            "trained": dict(self.metrics.trained),
+        }
 
 
-def train_steps(trainer: Trainer, *, first: int, progress: Progress | None = None) -> bool:
-    """Train from step `first` to the end; False if a signal stopped it (after saving).
+def train_steps(
+    trainer: Trainer,
+    *,
+    first: int,
+    stop: int,
+    request: StopRequest,
+    watchdog: Watchdog,
+    progress: Progress | None = None,
+) -> bool:
+    """Train steps first .. stop-1; False if a signal ended it before, after saving.
 
     Raises:
-        FloatingPointError: the loss or the gradient is no longer a number; no step was taken on it.
+        TooManySkipsError: too many steps were left out.
+        SaveFailedError: the last checkpoint could not be written.
     """
-    config, steps = trainer.config, trainer.config.steps
-    with StopRequest() as request:
-        for step in range(first, steps):
-            started = time.monotonic()
-            rate = learning_rate(config.schedule, step=step, steps=steps)
-            loss, trained, grad_norm = train_step(trainer, step=step, rate=rate)
-            seconds = time.monotonic() - started
-            trainer.tracker.step(
-                step=step + 1,
-                tokens=(step + 1) * config.batch.tokens_per_step,
-                loss=loss,
-                lr=rate,
-                grad_norm=grad_norm,
-                trained_tokens=trained,
-                tokens_per_second=round(config.batch.tokens_per_step / seconds, 1),
-                seconds=round(seconds, 4),
-            )
-            if progress:
-                progress(step + 1, steps)
-            stop = any_rank(request.signal is not None)
-            if stop or (step + 1) % config.checkpoint.every == 0 or step + 1 == steps:
-                trainer.save(step + 1)
-            if stop and step + 1 < steps:
-                trainer.tracker.event("stopped", step=step + 1, signal=request.signal)
-                return False
+    clock, saver = StepClock(), trainer.saver
+    for step in range(first, stop):
+        watchdog.alive(f"step {step + 1}")
+        _take(trainer, step, clock)
+        if progress:
+            progress(step + 1, trainer.config.steps)
+        asked = any_rank(request.asked)
+        last = asked or step + 1 == trainer.config.steps
+        with clock.checkpoint():
+            _note_finished(trainer, saver.poll())
+            if last or (step + 1) % trainer.config.checkpoint.every == 0:
+                watchdog.alive(f"saving step {step + 1}")
+                _note_finished(trainer, saver.save(step + 1, trainer.model, trainer.optimizer, trainer.state(step + 1)))
+            if last:
+                _note_finished(trainer, saver.finish())
+        if asked and step + 1 < trainer.config.steps:
+            trainer.tracker.event("stopped", step=step + 1, signal=request.name)
+            return False
     return True
 
 
-def train_step(trainer: Trainer, *, step: int, rate: float) -> tuple[float, int, float]:
-    """One optimizer step: (mean loss in nats per trained token, trained tokens, gradient norm)."""
+def _note_finished(trainer: Trainer, finished: Any) -> None:
+    """Temporary."""
+
+
+def _take(trainer: Trainer, step: int, clock: StepClock) -> None:
+    """One optimizer step, or its omission, and its record."""
+    config, number = trainer.config, step + 1
+    rate = learning_rate(config, step)
+    loss, updated, grad_norm = train_step(trainer, clock.waiting(trainer.batches(step)), rate=rate)
+    if not updated:
+        samples = range(trainer.plan.samples_before(step), trainer.plan.samples_before(number))
+        event = trainer.skips.add(number, loss=loss.loss, grad_norm=grad_norm, samples=samples)
+        trainer.tracker.event("skipped", **event)
+        clock.lap()
+        trainer.skips.require_few()
+        return
+    record = trainer.metrics.record(
+        number, loss, clock.lap(), lr=rate, grad_norm=grad_norm, skipped=len(trainer.skips.steps),
+        rows=trainer.plan.rows_before(trainer.plan.samples_before(number)),
+    )  # fmt: skip
+    trainer.tracker.step(**record)
+    spike = trainer.losses.see(number, loss.loss, loss.by_source)
+    if spike is not None and trainer.tracker.active:
+        path = keep_spike(trainer.tracker.folder, spike, trainer.samples(step))
+        trainer.tracker.event("spike", step=number, loss=spike.loss, mean=spike.mean, deviation=spike.deviation,
+                              file=str(path.relative_to(trainer.tracker.folder)))  # fmt: skip
+
+
+def train_step(trainer: Trainer, batches: Iterable[Batch], *, rate: float) -> tuple[StepLoss, bool, float]:
+    """One optimizer step: its loss, whether the weights were updated, and the norm of its gradient.
+
+    Nothing is updated where the loss or the gradient is not a number.
+    """
     for chunk in trainer.model:
         chunk.zero_grad_buffer()
     trainer.optimizer.zero_grad()
-    losses = forward_backward(trainer.model, trainer.batches(step), trainer.config, forward_only=False)
-    loss, trained = losses.mean, losses.trained
-    if not math.isfinite(loss):
-        raise FloatingPointError(f"step {step + 1}: the loss is {loss}. {_where(trainer.config, step)}")
-    set_rates(trainer.optimizer, rate=rate, weight_decay=trainer.config.optimizer.weight_decay)
-    updated, grad_norm, _zeros = trainer.optimizer.step()
-    if not updated or not math.isfinite(grad_norm):
-        raise FloatingPointError(f"step {step + 1}: the gradient norm is {grad_norm}. {_where(trainer.config, step)}")
-    return loss, trained, float(grad_norm)
+    loss = forward_backward(trainer.model, batches, trainer.config, forward_only=False)
+    if not math.isfinite(loss.loss):
+        return loss, False, math.nan
+    settings = trainer.config.optimizer
+    set_rates(trainer.optimizer, rate=rate, weight_decay=settings.weight_decay)
+    updated, grad_norm = guarded_step(trainer.optimizer, settings.clip_grad)
+    return loss, updated, grad_norm
 
 
 def any_rank(flag: bool) -> bool:
@@ -93,8 +148,3 @@ def any_rank(flag: bool) -> bool:
     value = torch.tensor(int(flag), device=platform.device())
     torch.distributed.all_reduce(value, op=torch.distributed.ReduceOp.MAX)
     return bool(value.item())
-
-
-def _where(config: RunConfig, step: int) -> str:
-    first = step * config.batch.global_batch
-    return f"Its samples are {first} to {first + config.batch.global_batch - 1}; the last checkpoint is intact."

@@ -6,7 +6,7 @@ Shape suffixes: R rows of a micro batch, S tokens of a row, K sources of the run
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,33 +18,11 @@ from torch import Tensor
 from megatron_ext import platform
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch
+from megatron_ext.training.metrics import StepLoss
 
 
-@dataclass(frozen=True)
-class Losses:
-    """What one pass saw, over all ranks."""
-
-    sums: tuple[float, ...]
-    """Sum of the losses of the trained tokens, by source, in nats."""
-    tokens: tuple[int, ...]
-    """Trained tokens, by source: those that carry loss."""
-
-    @property
-    def trained(self) -> int:
-        return sum(self.tokens)
-
-    @property
-    def mean(self) -> float:
-        """Nats per trained token; not a number if a loss is not."""
-        return sum(self.sums) / max(1, self.trained)
-
-    def of(self, source: int) -> float | None:
-        """Mean of one source; None if no token of it was trained."""
-        return self.sums[source] / self.tokens[source] if self.tokens[source] else None
-
-
-def forward_backward(model: list[Any], batches: Iterable[Batch], config: RunConfig, *, forward_only: bool) -> Losses:
-    """Run the schedule; with `forward_only` no gradient is made.
+def forward_backward(model: list[Any], batches: Iterable[Batch], config: RunConfig, *, forward_only: bool) -> StepLoss:
+    """Run the schedule; with `forward_only` no gradient is made. Returns the loss over all ranks.
 
     Args:
         model: this rank's chunks.
@@ -69,8 +47,7 @@ def forward_backward(model: list[Any], batches: Iterable[Batch], config: RunConf
         for result in results:
             sums_K2 += result["sums"].double()
     torch.distributed.all_reduce(sums_K2)
-    losses, tokens = sums_K2.T.tolist()
-    return Losses(tuple(losses), tuple(map(int, tokens)))
+    return StepLoss.of(sorted(config.sources), sums_K2.tolist())
 
 
 def _filled(batches: list[Batch], config: RunConfig) -> list[Batch]:

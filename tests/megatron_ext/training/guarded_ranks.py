@@ -14,6 +14,7 @@ from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from megatron_ext import platform
+from megatron_ext.config import LayoutConfig
 from megatron_ext.training.skips import guarded_step
 
 WIDTH = 8
@@ -72,7 +73,7 @@ class Twin:
 
 def main(precision, clip, output):
     clip = float(clip)
-    platform.start(tensor=1, pipeline=1, seed=1)
+    platform.start(LayoutConfig(), seed=1)
     own, guarded = (Twin(precision == "bf16", clip) for _ in range(2))
     same, norms, refused = [], [], []
     for step in range(6):

@@ -121,3 +121,25 @@ def _flush(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+class Saver:
+    def __init__(self, run: Path, config: Any):
+        self.run, self.config = run, config
+
+    def save(self, step: int, model: Any, optimizer: Any, state: dict[str, Any]) -> None:
+        save(self.run, step=step, model=model, optimizer=optimizer, state=state)
+
+    def poll(self) -> None:
+        return None
+
+    def finish(self) -> None:
+        return None
+
+
+def newest_sound(run: Path) -> tuple[Path | None, list[str]]:
+    return latest(run), []
+
+
+def resolve(start: Path) -> Path:
+    return start if start.parent.name == FOLDER else require_latest(start)

@@ -1,0 +1,3 @@
+"""Hashes of a checkpoint's files."""
+
+INTEGRITY = "metadata.json"

@@ -1,0 +1,82 @@
+"""Everything that a run trains with, built on this rank and brought to where it left off."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from megatron.core import parallel_state
+
+from megatron_ext import platform
+from megatron_ext.checkpoint import Saver, load, newest_sound, resolve
+from megatron_ext.config import RunConfig
+from megatron_ext.data.batches import Batch, micro_batches
+from megatron_ext.data.sources import Source
+from megatron_ext.plan.samples import SamplePlan
+from megatron_ext.training.build import build_trainable
+from megatron_ext.training.loop import Trainer
+from megatron_ext.training.metrics import Metrics, gpu_name
+from megatron_ext.training.skips import Skips
+from megatron_ext.training.spikes import LossWatch
+from megatron_ext.training.tracking import Tracker
+
+
+def assemble(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[str, Source]) -> tuple[Trainer, int]:
+    """(what to train with, the step to begin with), from the newest sound checkpoint if there is one.
+
+    Called by every rank, within the run's process group.
+
+    Raises:
+        InputError: the weights to start from are missing or damaged.
+    """
+    found, problems = newest_sound(folder)
+    model, optimizer = build_trainable(config, fresh=found is None and config.init_from is None)
+    state: dict[str, Any] = {"step": 0, "wandb_run": _new_run_id(), "skipped": [], "recent_losses": [], "trained": {}}
+    if found is not None:
+        state = load(found, model=model, optimizer=optimizer)
+    elif config.init_from is not None:
+        kept = config.init_optimizer == "kept"
+        load(resolve(config.init_from), model=model, optimizer=optimizer if kept else None)
+        if not kept:
+            optimizer.reload_model_params()
+    tracker = Tracker(folder, config, run_id=state["wandb_run"], active=platform.is_first_rank())
+    for problem in problems:
+        tracker.event("damaged", problem=problem)
+    ranks = torch.distributed.get_world_size()
+    tracker.event("start", step=state["step"], steps=config.steps, ranks=ranks, plan=plan.fingerprint)
+    return Trainer(
+        config=config, plan=plan, model=model, optimizer=optimizer,
+        batches=_batches(config, plan, sources),
+        samples=lambda step: described_samples(plan, sources, step),
+        saver=Saver(folder, config.checkpoint), tracker=tracker,
+        metrics=Metrics(config, ranks, gpu_name(), plan.rows_per_epoch, state["trained"]),
+        skips=Skips(config.limits.skipped_steps, state["skipped"]),
+        losses=LossWatch(config.limits.spike_deviations, state["recent_losses"]),
+        wandb_run=state["wandb_run"],
+    ), state["step"]  # fmt: skip
+
+
+def described_samples(plan: SamplePlan, sources: dict[str, Source], step: int) -> Iterator[dict[str, Any]]:
+    """The samples of a step (from 0), each with its source, epoch, start and the numbers of its documents."""
+    for _, number, sample in plan.consumed(step, step + 1):
+        yield {
+            "sample": number, "source": sample.source, "epoch": sample.epoch, "start": sample.start,
+            "documents": sources[sample.source].documents(sample),
+        }  # fmt: skip
+
+
+def _batches(config: RunConfig, plan: SamplePlan, sources: dict[str, Source]) -> Any:
+    ranks, rank = parallel_state.get_data_parallel_world_size(), parallel_state.get_data_parallel_rank()
+
+    def of(step: int) -> Iterator[Batch]:
+        return micro_batches(plan, sources, step=step, config=config, rank=rank, ranks=ranks)
+
+    return of
+
+
+def _new_run_id() -> str:
+    """The first rank's choice, on every rank: a checkpoint's common part has to be the same on all."""
+    chosen = [uuid.uuid4().hex[:8]]
+    torch.distributed.broadcast_object_list(chosen)
+    return chosen[0]
