@@ -1,60 +1,61 @@
 """What an arm spends: unique, repeated and trained tokens by source, epochs, steps, FLOPs; and what is refused.
 
 A run that would read a source more often than it may, and arms that do not cost the same, are refused before
-anything is trained. Arithmetic only: sizes come in as numbers.
+anything is trained. Arithmetic only: what the sources hold comes in as numbers.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from data_tools.errors import InputError
-from megatron_ext.config import RunConfig, SourceConfig
+from megatron_ext.config import RunConfig
 from megatron_ext.plan.cost import parameters, training_flops
+from megatron_ext.plan.extent import Extent
+from megatron_ext.plan.phases import phases_of
 
 
-def rows_per_epoch(source: SourceConfig, size: int, sequence_length: int) -> int:
-    """Rows in which a source is read through once: its pairs, or the whole windows of its tokens."""
-    return size if source.kind == "pairs" else size // sequence_length
-
-
-def settle(config: RunConfig, sizes: Mapping[str, int]) -> None:
+def settle(config: RunConfig, extents: Mapping[str, Extent]) -> None:
     """Check that the corpora hold what the run asks of them.
 
-    Args:
-        config: the run.
-        sizes: source name -> tokens of its corpus; for a source of pairs, its pairs.
-
     Raises:
-        InputError: a source has no size, is smaller than one row, or would be read more than max_epochs times;
+        InputError: a source has no extent, is smaller than one row, or would be read more than max_epochs times;
             then with the shortage in tokens.
     """
-    length = config.batch.sequence_length
     for name, source in config.sources.items():
         where = f"sources.{name}"
-        if name not in sizes:
+        if name not in extents:
             raise InputError(
-                where=where, found="no size", expected="the size of its corpus", fix="Give a size for every source."
+                where=where, found="no extent", expected="that of its corpus", fix="Give an extent for every source."
             )
-        rows = rows_per_epoch(source, sizes[name], length)
-        if rows < 1:
+        if extents[name].rows < 1:
             pairs = source.kind == "pairs"
+            length = config.batch.sequence_length
             raise InputError(
                 where=f"{where}, {source.pairs if pairs else source.corpus}",
-                found="no pairs" if pairs else f"{sizes[name]} tokens",
+                found="no pairs" if pairs else f"{extents[name].size} tokens",
                 expected="at least one pair" if pairs else f"at least one row of {length} tokens",
                 fix="Keep pairs of lower similarity." if pairs else "Add documents, or lower batch.sequence_length.",
             )
-        if source.max_epochs is None:
-            continue
-        allowed = source.max_epochs * rows * length
-        if source.tokens > allowed:
-            times = "once" if source.max_epochs == 1 else f"{source.max_epochs} times"
-            raise InputError(
-                where=f"{where}.tokens",
-                found=f"{source.tokens} tokens of a source that may be read {times} (max_epochs)",
-                expected=f"at most {allowed}: it is short of {source.tokens - allowed} tokens",
-                fix="Make more of it, ask for fewer tokens, or raise max_epochs.",
-            )
+    given = dict.fromkeys(config.sources, 0)
+    for number, phase in enumerate(phases_of(config)):
+        for name, rows in phase.rows_before(phase.stop).items():
+            given[name] += rows
+            where = f"phases.{number}.tokens.{name}" if config.phases else f"sources.{name}.tokens"
+            _require_epochs(config, name, given[name], extents[name], where)
+
+
+def _require_epochs(config: RunConfig, name: str, rows: int, extent: Extent, where: str) -> None:
+    most = config.sources[name].max_epochs
+    if most is None or rows <= most * extent.rows:
+        return
+    length = config.batch.sequence_length
+    allowed, asked = most * extent.rows * length, rows * length
+    raise InputError(
+        where=where,
+        found=f"{asked} tokens of a source that may be read {'once' if most == 1 else f'{most} times'} (max_epochs)",
+        expected=f"at most {allowed}: it is short of {asked - allowed} tokens",
+        fix="Make more of it, ask for fewer tokens, or raise max_epochs.",
+    )
 
 
 def match(arms: Mapping[str, RunConfig]) -> int:
@@ -85,22 +86,27 @@ def match(arms: Mapping[str, RunConfig]) -> int:
 
 
 def arm_budget(
-    config: RunConfig, sizes: Mapping[str, int], *, source_documents: Mapping[str, int] | None = None
+    config: RunConfig, extents: Mapping[str, Extent], *, source_documents: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
     """The budget of one arm, as plain values.
 
     Args:
         config: the run.
-        sizes: as for `settle`.
+        extents: source name -> what it holds.
         source_documents: source name -> documents of its corpus, where known.
 
     Returns:
         {"steps", "samples", "tokens", "unique", "repeated", "flops", "parameters", "sources"}; each source has
-        {"kind", "corpus_tokens", "trained", "unique", "repeated", "epochs", "max_epochs"}, and "documents" and
-        "pairs" where there are such. Tokens of a source of pairs are its rows', padding included. `unique` counts
-        each token of a corpus at most once; in a repeated source it may miss the truth by less than a row.
+        {"kind", "corpus_tokens", "trained", "phases", "unique", "repeated", "epochs", "max_epochs"}, and "documents",
+        "pairs" and "filled" (the share of real tokens in its rows) where there are such. "phases" are its trained
+        tokens phase by phase. Tokens of a source of pairs are its rows', padding included. `unique` counts each token
+        of a corpus at most once; in a repeated source it may miss the truth by less than a row.
     """
-    sources = {name: _source_budget(config, name, sizes[name]) for name in config.sources}
+    by_phase = [phase.rows_before(phase.stop) for phase in phases_of(config)]
+    sources = {}
+    for name in config.sources:
+        rows = [phase.get(name, 0) for phase in by_phase]
+        sources[name] = _source_budget(config, name, extents[name], rows)
     for name, documents in (source_documents or {}).items():
         sources[name]["documents"] = documents
     return {
@@ -115,18 +121,22 @@ def arm_budget(
     }
 
 
-def _source_budget(config: RunConfig, name: str, size: int) -> dict[str, Any]:
+def _source_budget(config: RunConfig, name: str, extent: Extent, rows_by_phase: list[int]) -> dict[str, Any]:
     source, length = config.sources[name], config.batch.sequence_length
-    rows, per_epoch = source.tokens // length, rows_per_epoch(source, size, length)
-    corpus_tokens = size * length if source.kind == "pairs" else size
-    unique = source.tokens if rows <= per_epoch else corpus_tokens
+    rows, pairs = sum(rows_by_phase), source.kind == "pairs"
+    corpus_tokens = extent.rows * length if pairs else extent.size
+    trained = rows * length
+    unique = trained if rows <= extent.rows else corpus_tokens
     budget = {
         "kind": source.kind,
         "corpus_tokens": corpus_tokens,
-        "trained": source.tokens,
+        "trained": trained,
+        "phases": [phase_rows * length for phase_rows in rows_by_phase],
         "unique": unique,
-        "repeated": source.tokens - unique,
-        "epochs": round(rows / per_epoch, 4),
+        "repeated": trained - unique,
+        "epochs": round(rows / extent.rows, 4),
         "max_epochs": source.max_epochs,
     }
-    return budget | ({"pairs": size} if source.kind == "pairs" else {})
+    if pairs:
+        budget |= {"pairs": extent.size, "filled": round(extent.tokens / corpus_tokens, 4)}
+    return budget

@@ -36,45 +36,38 @@ class Permutation:
         self.n = n
         self._rows = math.isqrt(n - 1) + 1
         self._columns = -(-n // self._rows)
-        self._keys = struct.unpack(f"<{ROUNDS}Q", keyed_hash(*key, size=8 * ROUNDS))
+        keys = struct.unpack(f"<{ROUNDS}Q", keyed_hash(*key, size=8 * ROUNDS))
+        self._keys = tuple(zip(keys[::2], keys[1::2], strict=True))
 
     def at(self, i: int) -> int:
         """What stands at place i. IndexError outside 0 .. n-1."""
         self._require(i)
+        rows, columns, keys = self._rows, self._columns, self._keys
         while True:
-            i = self._forward(i)
+            row, column = divmod(i, columns)
+            for first, second in keys:
+                row = (row + _mix(column + first)) % rows
+                column = (column + _mix(row + second)) % columns
+            i = row * columns + column
             if i < self.n:
                 return i
 
     def inverse(self, j: int) -> int:
         """The place i with at(i) == j. IndexError outside 0 .. n-1."""
         self._require(j)
+        rows, columns = self._rows, self._columns
         while True:
-            j = self._backward(j)
+            row, column = divmod(j, columns)
+            for first, second in reversed(self._keys):
+                column = (column - _mix(row + second)) % columns
+                row = (row - _mix(column + first)) % rows
+            j = row * columns + column
             if j < self.n:
                 return j
 
     def _require(self, i: int) -> None:
         if not 0 <= i < self.n:
             raise IndexError(f"{i} is not in a permutation of {self.n} entries")
-
-    def _forward(self, i: int) -> int:
-        row, column = divmod(i, self._columns)
-        for number, key in enumerate(self._keys):
-            if number % 2:
-                column = (column + _mix(row + key)) % self._columns
-            else:
-                row = (row + _mix(column + key)) % self._rows
-        return row * self._columns + column
-
-    def _backward(self, i: int) -> int:
-        row, column = divmod(i, self._columns)
-        for number in reversed(range(ROUNDS)):
-            if number % 2:
-                column = (column - _mix(row + self._keys[number])) % self._columns
-            else:
-                row = (row - _mix(column + self._keys[number])) % self._rows
-        return row * self._columns + column
 
 
 def _mix(x: int) -> int:
