@@ -45,16 +45,17 @@ def micro_batches(
     partial last one is filled up with masked rows, so that every rank has as many micro batches as the others.
     """
     size, numbers = config.batch.micro_batch, {name: number for number, name in enumerate(sorted(config.sources))}
-    first, end = plan.samples_before(step), plan.samples_before(step + 1)
+    planned = plan.samples_of(step)
     empty = (masked(config.batch.sequence_length), FILLING)
 
     def read(i: int) -> tuple[Row, int]:
-        if i >= end:
+        if i not in planned:
             return empty
         sample = plan.locate(i)
         return sources[sample.source].row(sample), numbers[sample.source]
 
-    for start in range(first + rank * size, first + -(-(end - first) // (size * ranks)) * size * ranks, size * ranks):
+    at_once = size * ranks
+    for start in range(planned.start + rank * size, planned.stop + -len(planned) % at_once, at_once):
         rows, origins = zip(*(read(i) for i in range(start, start + size)), strict=True)
         yield stack(rows, origins)
 

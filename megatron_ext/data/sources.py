@@ -85,13 +85,14 @@ class Pairs:
         needed = corpus.lengths[self._pairs["d1"]] + corpus.lengths[self._pairs["d2"]] - 1
         self._require_fitting(needed)
         histogram = np.bincount(needed, minlength=sequence_length + 1)
-        self._packing = Packing(histogram, sequence_length)
-        self._count = histogram
+        counts = {int(size): int(histogram[size]) for size in np.flatnonzero(histogram)}
+        self._packing = Packing.of(counts, sequence_length)
+        self._count = counts
         self._first = np.concatenate([[0], np.cumsum(histogram)])
         """Length -> where its pairs begin in `_by_length`."""
         narrow = needed.astype(np.uint16) if sequence_length < 1 << 16 else needed  # numpy sorts these by radix
         self._by_length = np.argsort(narrow, kind="stable")
-        self.extent = Extent(len(self._pairs), self._packing.rows, self._packing.used)
+        self.extent = Extent(len(self._pairs), self._packing.rows, int(needed.sum()))
 
     def row(self, sample: Sample) -> Row:
         length = self._length
@@ -117,7 +118,7 @@ class Pairs:
         """(d1, d2) of every pair of a row."""
         members = []
         for length, number in self._packing.row(sample.start):
-            shuffled = Permutation(int(self._count[length]), (*self._key, sample.epoch, "pairs of length", length))
+            shuffled = Permutation(self._count[length], (*self._key, sample.epoch, "pairs of length", length))
             pair = self._pairs[self._by_length[self._first[length] + shuffled.at(number)]]
             members.append((int(pair["d1"]), int(pair["d2"])))
         return members

@@ -1,122 +1,126 @@
-"""Pairs packed into rows, best fit, as a pure function of how many there are of each length.
+"""Items of many lengths packed into rows of one size, best fit first, from the counts of the lengths alone.
 
-Longest first, each pair goes into the row that it fills best (best-fit decreasing). Rows that are filled alike are
-handled, and remembered, as one group: what is held grows with the number of different lengths, not of pairs, and 100M
-pairs take as long as 1M. A row names its pairs by length and number among those of that length: which pair that is may
-change from epoch to epoch, so that a pair's companions do.
-
-Source of best-fit packing for training: Ding et al. 2024, Fewer Truncations Improve Language Modeling.
+Longest first, each item goes to the fullest row that it fits into. Rows that hold the same lengths are handled as one
+group, so that time and memory grow with the number of distinct lengths, not of items: 100 million take about a second.
+Which item of a length fills which slot is not decided here, so it may change from epoch to epoch.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
+from itertools import accumulate
 
 
 @dataclass(frozen=True, slots=True)
-class _Slot:
-    """Pairs of one length in every row of a group."""
+class _Slots:
+    """Items of one length in every row of a group."""
 
     length: int
-    count: int
-    """In each row."""
+    in_a_row: int
     first: int
-    """Number of the first one, among the pairs of that length, in the group's first row."""
+    """Number, within its length, of the first of them in the group's first row; rows follow one another."""
 
-    def after(self, rows: int) -> "_Slot":
-        """The same in a group that begins so many rows later."""
-        return _Slot(self.length, self.count, self.first + rows * self.count)
+    def beyond(self, rows: int) -> "_Slots":
+        """The same slots, seen from a later row of the group."""
+        return _Slots(self.length, self.in_a_row, self.first + rows * self.in_a_row)
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Rows that are filled with the same lengths."""
+    """Rows that are filled alike."""
 
     rows: int
-    slots: tuple[_Slot, ...]
+    slots: tuple[_Slots, ...]
 
-    def split(self, rows: int) -> tuple["_Group", "_Group"]:
-        rest = tuple(slot.after(rows) for slot in self.slots)
+    def cut(self, rows: int) -> "tuple[_Group, _Group]":
+        """The first so many rows, and the others."""
+        rest = tuple(slots.beyond(rows) for slots in self.slots)
         return _Group(rows, self.slots), _Group(self.rows - rows, rest)
 
-    def with_slot(self, slot: _Slot) -> "_Group":
-        return _Group(self.rows, (*self.slots, slot))
+    def with_items(self, slots: _Slots) -> "_Group":
+        return _Group(self.rows, (*self.slots, slots))
 
 
+@dataclass(frozen=True)
 class Packing:
-    """The rows of one epoch.
+    """Which lengths stand together in a row. Every item has one slot."""
 
-    Args:
-        histogram: shape (capacity + 1,); entry n is the number of pairs that take n positions, entry 0 is 0.
-        capacity: positions of a row.
-    """
+    rows: int
+    _groups: tuple[_Group, ...]
+    _firsts: tuple[int, ...]
+    """First row of each group."""
 
-    def __init__(self, histogram: np.ndarray, capacity: int):
+    @classmethod
+    def of(cls, histogram: Mapping[int, int], capacity: int) -> "Packing":
+        """Pack items into rows.
+
+        Args:
+            histogram: length -> items of it; lengths from 1 to `capacity`.
+            capacity: length of a row.
+        """
+        if any(not 1 <= length <= capacity for length, count in histogram.items() if count):
+            raise ValueError(f"lengths outside 1 .. {capacity}")
+        rows = _Rows(capacity)
+        for length in sorted(histogram, reverse=True):
+            rows.add(length, histogram[length])
+        groups = tuple(group for room in sorted(rows.by_room) for group in rows.by_room[room])
+        firsts = tuple(accumulate((group.rows for group in groups), initial=0))
+        return cls(firsts[-1], groups, firsts[:-1])
+
+    def row(self, number: int) -> list[tuple[int, int]]:
+        """(length, number within that length) of each item of a row, longest first. IndexError outside 0 .. rows-1."""
+        if not 0 <= number < self.rows:
+            raise IndexError(f"row {number} of {self.rows}")
+        group = bisect_right(self._firsts, number) - 1
+        place = number - self._firsts[group]
+        return [
+            (slots.length, slots.first + place * slots.in_a_row + item)
+            for slots in self._groups[group].slots
+            for item in range(slots.in_a_row)
+        ]
+
+
+class _Rows:
+    """The rows so far, by the room that is left in them."""
+
+    def __init__(self, capacity: int):
         self.capacity = capacity
-        self.used = int((histogram * np.arange(len(histogram))).sum())
-        """Positions that hold real tokens."""
-        self._groups = list(_pack(histogram, capacity))
-        self._ends = np.cumsum([group.rows for group in self._groups]).tolist()
-
-    @property
-    def rows(self) -> int:
-        return self._ends[-1] if self._ends else 0
-
-    def row(self, number: int) -> Iterator[tuple[int, int]]:
-        """(length, number among the pairs of that length) of every pair of a row, counted from 0."""
-        place = bisect_right(self._ends, number)
-        group = self._groups[place]
-        inside = number - (self._ends[place] - group.rows)
-        for slot in group.slots:
-            for pair in range(slot.count):
-                yield slot.length, slot.first + inside * slot.count + pair
-
-
-def _pack(histogram: np.ndarray, capacity: int) -> Iterator[_Group]:
-    free = _Free()
-    for length in np.flatnonzero(histogram)[::-1].tolist():
-        left = int(histogram[length])
-        placed = 0
-        while left:
-            room, group = free.take(length) or (capacity, _Group(left, ()))
-            fit = room // length
-            rows = min(group.rows, left // fit)
-            if rows == 0:  # fewer are left than one row takes
-                rows, fit = 1, left
-            filled, rest = group.split(rows)
-            if rest.rows and group.slots:
-                free.put(room, rest)
-            free.put(room - fit * length, filled.with_slot(_Slot(length, fit, placed)))
-            placed, left = placed + rows * fit, left - rows * fit
-    yield from free.all()
-
-
-class _Free:
-    """Groups of rows by the room that is left in them."""
-
-    def __init__(self) -> None:
+        self.by_room: dict[int, list[_Group]] = {}
         self._rooms: list[int] = []
-        self._groups: dict[int, list[_Group]] = {}
+        """Keys of `by_room`, rising."""
 
-    def put(self, room: int, group: _Group) -> None:
-        if room not in self._groups:
+    def add(self, length: int, count: int) -> None:
+        """Place `count` items of a length that is no longer than any before."""
+        placed = 0
+        while placed < count:
+            group, room = self._tightest(length)
+            most = room // length
+            if group is None:
+                group = _Group(-(-(count - placed) // most), ())
+            # What remains may not fill all rows of the group: only the last row that gets any may get fewer.
+            full = min(group.rows, (count - placed) // most)
+            for rows, items in ((full, most), (1, (count - placed) % most if full < group.rows else 0)):
+                if rows and items:
+                    filled, group = group.cut(rows)
+                    self._keep(filled.with_items(_Slots(length, items, placed)), room - items * length)
+                    placed += rows * items
+            if group.rows:
+                self._keep(group, room)
+
+    def _tightest(self, length: int) -> tuple[_Group | None, int]:
+        """The fullest group with room for the length, taken out; None and an empty row's room where there is none."""
+        at = bisect_left(self._rooms, length)
+        if at == len(self._rooms):
+            return None, self.capacity
+        room = self._rooms[at]
+        groups = self.by_room[room]
+        group = groups.pop()
+        if not groups:
+            del self.by_room[room], self._rooms[at]
+        return group, room
+
+    def _keep(self, group: _Group, room: int) -> None:
+        if room not in self.by_room:
+            self.by_room[room] = []
             insort(self._rooms, room)
-            self._groups[room] = []
-        self._groups[room].append(group)
-
-    def take(self, length: int) -> tuple[int, _Group] | None:
-        """The tightest group into which a pair of this length goes, and its room."""
-        place = bisect_left(self._rooms, length)
-        if place == len(self._rooms):
-            return None
-        room = self._rooms[place]
-        group = self._groups[room].pop()
-        if not self._groups[room]:
-            del self._groups[room], self._rooms[place]
-        return room, group
-
-    def all(self) -> Iterator[_Group]:
-        for room in self._rooms:
-            yield from self._groups[room]
+        self.by_room[room].append(group)

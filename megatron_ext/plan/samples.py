@@ -1,19 +1,20 @@
 """The sample plan: which tokens a run trains on, and in what order.
 
 `locate(i)` says for global sample i: which source, which epoch, and where in it. It is a pure function of the config
-and the extents of the corpora. Nothing is shuffled in memory or cached on disk, so a plan for 1T tokens costs what a
+and the extents of the sources. Nothing is shuffled in memory or cached on disk, so a plan for 1T tokens costs what a
 plan for 1M tokens costs.
 
-Promises, each with a test of the same words in tests/megatron_ext/plan/test_samples.py:
+Promises, each with a test of the same words in tests/megatron_ext/plan:
   - an epoch covers each window once, and no token twice;
-  - extending the budget of one source, of all in proportion, or by a phase changes no planned sample;
-  - a mixture changed in a new phase repeats nothing and skips nothing;
-  - layout, micro batch, global batch and ramp change no sample, and the latter two only where a step ends;
+  - extending the budget of a run with one source, or of all sources in proportion, or by a new phase, changes no
+    planned sample;
+  - a changed mixture as a new phase repeats and skips nothing in any source;
+  - layout and micro batch change no sample, the global batch and its ramp only where a step ends;
   - a source with max_epochs 1 is never read twice.
 
 A *sample* is one row of `sequence_length` tokens; a *window* is such a row cut from a corpus. The corpus is a ring:
-the cut between windows moves from epoch to epoch, so no token stands at the edge of its window for ever. Tokens are
-read in data/sources.py; budgets are settled, and refused, in plan/budget.py.
+the cut between windows moves from epoch to epoch, so no token stands at the edge of its window for ever. Pairs are
+packed into rows (packing.py). Tokens are read in data/sources.py; budgets are settled, and refused, in budget.py.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ from megatron_ext.plan.phases import Phase, phases_of
 from megatron_ext.plan.resume import difference
 
 ORDER = 2
-"""Version of the order, part of every fingerprint: raise it with any change of what `locate` answers."""
+"""Version of the order, part of every description: raise it with any change of what `locate` or `row` answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,15 @@ class Sample:
     """How often the source had been read through before, counted from 0."""
     start: int
     """Windows: the token the row begins with. It ends after sequence_length more, for the last label, and goes
-    round the end of the corpus. Pairs: which packed row of the epoch."""
+    round the end of the corpus. Pairs: the number of the packed row."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlan:
+    """One source of a run."""
+
+    kind: str
+    extent: Extent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +63,7 @@ class SamplePlan:
 
     seed: int
     batch: BatchConfig
-    kinds: Mapping[str, str]
-    """Source -> windows or pairs, by name."""
-    extents: Mapping[str, Extent]
+    sources: Mapping[str, SourcePlan]
     phases: tuple[Phase, ...]
 
     @classmethod
@@ -65,22 +72,16 @@ class SamplePlan:
 
         Args:
             config: the run.
-            extents: what each source holds.
+            extents: source name -> what it holds.
 
         Raises:
             InputError: the corpora are too small for what the run asks of them.
         """
         settle(config, extents)
-        names = sorted(config.sources)
-        return cls(
-            seed=config.seed,
-            batch=config.batch,
-            kinds={name: config.sources[name].kind for name in names},
-            extents={name: extents[name] for name in names},
-            phases=phases_of(config),
-        )
+        sources = {name: SourcePlan(source.kind, extents[name]) for name, source in config.sources.items()}
+        return cls(seed=config.seed, batch=config.batch, sources=sources, phases=phases_of(config))
 
-    @property
+    @cached_property
     def samples(self) -> int:
         return self.phases[-1].stop
 
@@ -88,45 +89,50 @@ class SamplePlan:
     def steps(self) -> int:
         return self.batch.steps(self.samples)
 
+    @cached_property
+    def _stops(self) -> tuple[int, ...]:
+        return tuple(phase.stop for phase in self.phases)
+
+    def samples_of(self, step: int) -> range:
+        """The samples of a step, counted from 0; the last step may have fewer than a global batch."""
+        first, stop = (min(self.batch.first_sample(s), self.samples) for s in (step, step + 1))
+        return range(first, stop)
+
     @property
     def rows_per_epoch(self) -> dict[str, int]:
-        return {name: extent.rows for name, extent in self.extents.items()}
-
-    def samples_before(self, step: int) -> int:
-        """Samples of the steps before one, counted from 0; the last step may be a partial one."""
-        return min(self.batch.first_sample(step), self.samples)
+        return {name: source.extent.rows for name, source in self.sources.items()}
 
     def locate(self, i: int) -> Sample:
-        """Sample i of the run, counted from 0; time grows with the number of sources only.
+        """Sample i of the run, counted from 0; the time it takes does not grow with the run.
 
         IndexError if the run has no such sample.
         """
-        if not 0 <= i < self.phases[-1].stop:
+        if not 0 <= i < self.samples:
             raise IndexError(f"sample {i} of a plan of {self.samples}")
-        phase = self.phases[bisect_right(self._firsts, i) - 1]
-        name, row = phase.turn(i)
-        extent = self.extents[name]
+        name, row = self.phases[bisect_right(self._stops, i)].turn(i)
+        source = self.sources[name]
+        extent = source.extent
         epoch, place = divmod(row, extent.rows)
-        index = _permutation(extent.rows, self.seed, name, epoch).at(place)
-        if self.kinds[name] == "pairs":
+        index = _order(self.seed, name, epoch, extent.rows).at(place)
+        if source.kind == "pairs":
             return Sample(name, epoch, index)
-        start = _cut(extent.size, self.seed, name, epoch) + index * self.batch.sequence_length
-        return Sample(name, epoch, start % extent.size)
+        cut = _cut(self.seed, name, epoch, extent.size)
+        return Sample(name, epoch, (cut + index * self.batch.sequence_length) % extent.size)
 
-    def rows_by_phase(self, samples: int) -> list[dict[str, int]]:
-        """For every phase, source -> its rows among the first samples of the run."""
-        return [phase.rows_before(samples) for phase in self.phases]
+    def rows_by_phase(self, i: int) -> list[dict[str, int]]:
+        """For each phase the rows that its sources gave before sample i."""
+        return [phase.rows_before(i) for phase in self.phases]
 
-    def rows_before(self, samples: int) -> dict[str, int]:
-        """Source -> its rows among the first samples of the run."""
-        total = dict.fromkeys(self.extents, 0)
-        for phase in self.phases:
-            for name, rows in phase.rows_before(samples).items():
-                total[name] += rows
-        return total
+    def rows_before(self, i: int) -> dict[str, int]:
+        """Source -> rows that it gave before sample i, over all phases."""
+        rows = dict.fromkeys(self.sources, 0)
+        for phase in self.rows_by_phase(i):
+            for name, count in phase.items():
+                rows[name] += count
+        return rows
 
     def consumed(self, first: int, stop: int) -> Iterator[tuple[int, int, Sample]]:
-        """(step, sample's number, sample) for every sample of steps first .. stop-1, in order.
+        """(step, number of the sample, sample) for every sample of steps first .. stop-1, in order.
 
         Raises:
             InputError: the run has no such steps.
@@ -138,24 +144,43 @@ class SamplePlan:
                 expected=f"a range inside 0:{self.steps}, the steps of this run",
                 fix="Ask for steps that the run has.",
             )
-        return (
-            (step, i, self.locate(i))
-            for step in range(first, stop)
-            for i in range(self.samples_before(step), self.samples_before(step + 1))
-        )
+        return ((step, i, self.locate(i)) for step in range(first, stop) for i in self.samples_of(step))
 
     def describe(self) -> dict[str, Any]:
-        """All that decides which sample comes when and where steps end, as plain values."""
+        """All that decides which sample comes when and where steps end, as plain values for JSON.
+
+        Equal for plans with the same samples in the same steps: phases that go on as if they were one are one.
+        """
+        phases: list[dict[str, Any]] = []
+        first = 0
+        for phase in self.phases:
+            ratio = dict(zip(phase.names, phase.ratio, strict=True))
+            whole_rounds = (phase.first - first) % sum(phase.ratio) == 0  # the turns begin anew after each round
+            if phases and phases[-1]["ratio"] == ratio and whole_rounds:
+                phases.pop()
+            else:
+                first = phase.first
+            phases.append({"ratio": ratio, "end": phase.stop})
         return {
             "order": ORDER,
             "seed": self.seed,
             "sequence_length": self.batch.sequence_length,
-            "sources": {name: {"kind": self.kinds[name]} | asdict(extent) for name, extent in self.extents.items()},
-            "phases": [
-                {"end": phase.stop, "ratio": dict(zip(phase.names, phase.ratio, strict=True))} for phase in self.phases
-            ],
+            "sources": {
+                name: {"kind": source.kind, **asdict(source.extent)} for name, source in sorted(self.sources.items())
+            },
+            "phases": phases,
             "stages": [list(stage) for stage in self.batch.stages()],
         }
+
+    def agrees(self, recorded: Mapping[str, Any], *, samples: int, step: int) -> str | None:
+        """What keeps a run from going on under this plan, as a sentence; None where nothing does.
+
+        Args:
+            recorded: what `describe` gave for the plan that the run was trained with so far.
+            samples: samples that were trained.
+            step: steps that were trained.
+        """
+        return difference(self.describe(), recorded, samples=samples, step=step)
 
     @property
     def fingerprint(self) -> str:
@@ -163,27 +188,13 @@ class SamplePlan:
         text = json.dumps(self.describe(), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def differs(self, recorded: Mapping[str, Any], *, samples: int, step: int) -> str | None:
-        """What of the first samples and steps was planned otherwise, as a sentence; None if nothing was.
 
-        Args:
-            recorded: `describe()` of the plan that the run was trained with so far, read back from JSON.
-            samples: that were trained.
-            step: steps that were trained.
-        """
-        return difference(self.describe(), recorded, samples=samples, step=step)
-
-    @cached_property
-    def _firsts(self) -> list[int]:
-        return [phase.first for phase in self.phases]
-
-
-# One for each source and epoch that is being read; asking again costs a lookup.
+# Of each epoch the keys are hashed once: samples of one step lie in few epochs, and a key takes longer than a sample.
 @lru_cache(maxsize=256)
-def _permutation(rows: int, seed: int, source: str, epoch: int) -> Permutation:
-    return Permutation(rows, (seed, source, epoch, "order"))
+def _order(seed: int, name: str, epoch: int, rows: int) -> Permutation:
+    return Permutation(rows, (seed, name, epoch, "order"))
 
 
 @lru_cache(maxsize=256)
-def _cut(size: int, seed: int, source: str, epoch: int) -> int:
-    return int.from_bytes(keyed_hash(seed, source, epoch, "cut")) % size
+def _cut(seed: int, name: str, epoch: int, size: int) -> int:
+    return int.from_bytes(keyed_hash(seed, name, epoch, "cut")) % size

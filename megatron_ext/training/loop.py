@@ -47,7 +47,7 @@ class Trainer:
 
     def state(self, step: int) -> dict[str, Any]:
         """What a checkpoint remembers besides weights and moments."""
-        samples = self.plan.samples_before(step)
+        samples = self.plan.samples_of(step).start
         return {
             "step": step,
             "samples": samples,
@@ -106,15 +106,14 @@ def _take(trainer: Trainer, step: int, clock: StepClock) -> None:
     rate = learning_rate(config, step)
     loss, updated, grad_norm = train_step(trainer, clock.waiting(trainer.batches(step)), rate=rate)
     if not updated:
-        samples = range(trainer.plan.samples_before(step), trainer.plan.samples_before(number))
-        event = trainer.skips.add(number, loss=loss.loss, grad_norm=grad_norm, samples=samples)
+        event = trainer.skips.add(number, loss=loss.loss, grad_norm=grad_norm, samples=trainer.plan.samples_of(step))
         trainer.tracker.event("skipped", **event)
         clock.lap()
         trainer.skips.require_few()
         return
     record = trainer.metrics.record(
         number, loss, clock.lap(), lr=rate, grad_norm=grad_norm, skipped=len(trainer.skips.steps),
-        rows=trainer.plan.rows_before(trainer.plan.samples_before(number)),
+        rows=trainer.plan.rows_before(trainer.plan.samples_of(step).stop),
     )  # fmt: skip
     trainer.tracker.step(**record)
     spike = trainer.losses.see(number, loss.loss, loss.by_source)

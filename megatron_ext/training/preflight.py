@@ -87,7 +87,7 @@ def _require_same_run(config: RunConfig, folder: Path, plan: SamplePlan) -> None
         )  # fmt: skip
     step = latest_step(folder) or 0
     trained = trained_samples(before["plan"], step=step)
-    differs = plan.differs(before["plan"], samples=trained, step=step)
+    differs = plan.agrees(before["plan"], samples=trained, step=step)
     if differs is not None:
         raise InputError(
             where=str(folder / PLAN), found=f"a run whose first {step} steps were planned otherwise. {differs}",

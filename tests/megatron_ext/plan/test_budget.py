@@ -21,8 +21,8 @@ def windows(size: int) -> Extent:
     return Extent.of_windows(size, 16)
 
 
-def packed(rows: int) -> Extent:
-    return Extent(3 * rows, rows, 15 * rows)
+def pairs_of(rows: int) -> Extent:
+    return Extent(size=3 * rows, rows=rows, tokens=15 * rows)
 
 
 def run(**sources: SourceConfig) -> RunConfig:
@@ -48,9 +48,9 @@ def test_a_plan_is_refused_where_its_budget_is():
 
 def test_max_epochs_bounds_pairs_as_it_bounds_windows():
     config = run(pairs=replace(CORPUS, kind="pairs", pairs=Path("pairs"), max_epochs=2))
-    settle(config, {"pairs": packed(50)})
+    settle(config, {"pairs": pairs_of(50)})
     with pytest.raises(InputError, match="short of 32 tokens"):
-        settle(config, {"pairs": packed(49)})
+        settle(config, {"pairs": pairs_of(49)})
 
 
 @pytest.mark.parametrize("kind", ["windows", "pairs"])
@@ -91,9 +91,10 @@ def test_unique_and_repeated_tokens_are_those_that_the_plan_reads(size, steps):
 def test_a_budget_names_what_each_arm_spends():
     pairs = replace(CORPUS, kind="pairs", pairs=Path("pairs"))
     budget = arm_budget(
-        run(real=CORPUS, pairs=pairs), {"real": windows(800), "pairs": packed(200)}, source_documents={"real": 7}
+        run(real=CORPUS, pairs=pairs), {"real": windows(800), "pairs": pairs_of(200)}, source_documents={"real": 7}
     )
     assert (budget["steps"], budget["samples"], budget["tokens"]) == (50, 200, 3200)
     real, paired = budget["sources"]["real"], budget["sources"]["pairs"]
     assert (real["unique"], real["repeated"], real["epochs"], real["documents"]) == (800, 800, 2.0, 7)
     assert (paired["unique"], paired["repeated"], paired["epochs"], paired["pairs"]) == (1600, 0, 0.5, 600)
+    assert paired["filled"] == 0.9375
