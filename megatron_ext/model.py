@@ -20,6 +20,7 @@ from torch import Tensor
 
 from megatron_ext.config import LayoutConfig, ModelConfig
 from megatron_ext.platform import has_gpu
+from megatron_ext.rotary import Rotary
 
 VOCABULARY_MULTIPLE = 128
 """The embedding is padded to a multiple of this times the tensor ranks: whole shards, and fast matrix products."""
@@ -79,8 +80,8 @@ def build_model(model: ModelConfig, *, sequence_length: int, layout: LayoutConfi
         parallel_output=True,
         share_embeddings_and_output_weights=model.tied_embeddings,
         position_embedding_type="rope",
-        rotary_base=model.rope_base,
     )
+    built.rotary_pos_emb = Rotary(model)
     return built.cuda(torch.cuda.current_device()) if has_gpu() else built
 
 
@@ -98,7 +99,7 @@ def transformer_config(model: ModelConfig, *, layout: LayoutConfig, precision: s
         ffn_hidden_size=model.ffn,
         num_attention_heads=model.heads,
         num_query_groups=model.kv_heads,
-        kv_channels=model.hidden // model.heads,
+        kv_channels=model.head_size,
         normalization="RMSNorm",
         layernorm_epsilon=model.norm_epsilon,
         qk_layernorm=model.qk_norm,

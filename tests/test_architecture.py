@@ -18,7 +18,10 @@ LINES = GROUND | {"data_tools.lines"}
 CORPORA = LINES | {"data_tools.workers", "data_tools.corpus", "data_tools.text"}
 CONFIG = GROUND | {"megatron_ext.config"}
 PLAN = CONFIG | {"data_tools.corpus", "megatron_ext.plan"}
-MODEL = PLAN | {"data_tools.text.tokenizer", "megatron_ext.platform", "megatron_ext.model", "megatron_ext.data"}
+MODEL = PLAN | {
+    "data_tools.text.tokenizer",
+    "megatron_ext.platform", "megatron_ext.rotary", "megatron_ext.model", "megatron_ext.data",
+}  # fmt: skip
 STATE = MODEL | {"megatron_ext.checkpoint", "megatron_ext.convert"}
 RUN = STATE | {"megatron_ext.training"}
 
@@ -35,6 +38,7 @@ MAY_IMPORT = {
     "megatron_ext.config": GROUND,
     "megatron_ext.plan": PLAN,
     "megatron_ext.platform": MODEL,
+    "megatron_ext.rotary": MODEL,
     "megatron_ext.model": MODEL,
     "megatron_ext.data": MODEL,
     "megatron_ext.checkpoint": STATE,
