@@ -54,6 +54,15 @@ def run_from_dict(values: Mapping[str, Any], where: str) -> RunConfig:
     return _check(RunConfig, YamlFile(where=where, values=dict(values), lines={}), base=None)
 
 
+def model_from_dict(values: Mapping[str, Any], where: str) -> ModelConfig:
+    """The sizes of a model from plain values.
+
+    Raises:
+        InputError: as for `run_from_dict`.
+    """
+    return _check(ModelConfig, YamlFile(where=where, values=dict(values), lines={}), base=None)
+
+
 def as_dict(config: Any) -> dict[str, Any]:
     """A config as plain values for JSON or YAML, defaults included; `run_from_dict` reads them back."""
     return _adapter(type(config)).dump_python(config, mode="json")
