@@ -1,127 +1,106 @@
-"""Trained runs to Hugging Face folders, for transformers, vLLM and lm-eval.
+"""Runs and imported models to Hugging Face folders, for transformers, vLLM and lm-eval.
 
-With per-head QK-norm the model is, layer by layer, `Qwen3ForCausalLM`; without it, `LlamaForCausalLM`. Values are
-copied, never recomputed. Megatron-core stores the rows of query, key and value of a group of heads together; Hugging
-Face stores three matrices.
+Values are copied, never computed: an import that is exported again has the same tensors, bit by bit.
 """
 
 import json
 import shutil
+from collections.abc import Iterator, Mapping
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from data_tools.corpus.manifest import Manifest, run_step
-from data_tools.text.tokenizer import Tokenizer
-from megatron_ext import platform
-from megatron_ext.config import LayoutConfig, ModelConfig, RunConfig, run_from_dict
+from data_tools.corpus.manifest import Manifest, is_finished, run_step
+from data_tools.errors import InputError
+from megatron_ext.convert import whole
+from megatron_ext.convert.files import emptied, special_tokens, tokenizer_files
+from megatron_ext.convert.hf_config import hf_config
+from megatron_ext.convert.names import entries
+from megatron_ext.convert.record import ModelRecord, read_record
+from megatron_ext.convert.shards import SHARD_BYTES, shard_plan, write_shards
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
+"""Our name of a precision -> torch's."""
+BYTES = {"bf16": 2, "fp32": 4}
 
 
-def export_hf(run: Path, output: Path, *, tokenizer: Path, replace: bool = False) -> Manifest:
-    """Write a finished run's newest checkpoint as a Hugging Face folder, whatever layout it was trained in.
+def export_hf(
+    folder: Path,
+    output: Path,
+    *,
+    tokenizer: Path | None = None,
+    precision: Literal["bf16", "fp32"] | None = None,
+    replace: bool = False,
+    shard_bytes: int = SHARD_BYTES,
+) -> Manifest:
+    """Write the newest checkpoint of a run as a Hugging Face folder, whatever layout it was trained in.
 
     Args:
-        run: run folder, finished.
-        output: folder to make: `config.json`, `model.safetensors`, and the tokenizer's model.
-        tokenizer: tokenizer folder to copy along; it says which token ends a document.
+        folder: of a run, finished or not, or of an imported model.
+        output: folder to make: `config.json`, `generation_config.json`, safetensors, and the tokenizer's files.
+        tokenizer: folder to copy along; it says which token ends a document. None: the one that the run names, or
+            that was imported.
+        precision: of the weights; None: that of the checkpoint.
         replace: remove an export of another checkpoint that is already there.
+        shard_bytes: most bytes of tensors in a file.
 
     Raises:
-        InputError: the run is missing or not finished.
+        InputError: there is no complete checkpoint, or no tokenizer is known.
     """
-    loaded = Tokenizer.load(tokenizer)
+    record = read_record(folder)
+    checkpoint = whole.newest(folder)
+    precision = precision or record.precision
+    copied, tokens = _tokenizer(record, tokenizer, folder)
 
     def build(scratch: Path) -> dict[str, Any]:
-        config = run_from_dict(json.loads((run / "config.json").read_text()), where=str(run / "config.json"))
-        tensors = hf_tensors(_weights(run, config), config.model)
-        _write(scratch, tensors, config, loaded.eos)
-        shutil.copy(loaded.path, scratch / "tokenizer.model")
-        return {"tensors": len(tensors), "parameters": sum(tensor.numel() for tensor in tensors.values())}
+        emptied(scratch)
+        table = list(entries(record.model))
+        sizes = {entry.theirs: prod(entry.shape) for entry in table}
+        plan = shard_plan(((name, size * BYTES[precision]) for name, size in sizes.items()), limit=shard_bytes)
+        with whole.whole_model(record) as model:
+            whole.load(model, checkpoint)
+            write_shards(scratch, _tensors(record, whole.weights_of(model), DTYPES[precision]), plan=plan)
+        settings = hf_config(record.model, context=record.context, tokens=tokens, dtype=DTYPES[precision])
+        known = {name: token for name, token in tokens.items() if token is not None}
+        for name, values in {"config": settings, "generation_config": record.generation or known}.items():
+            (scratch / f"{name}.json").write_text(json.dumps(dict(values), indent=1) + "\n")
+        for name, path in copied.items():
+            shutil.copy(path, scratch / name)
+        return {"tensors": len(table), "parameters": sum(sizes.values()), "files": len(plan)}
 
-    inputs = {"run": run, "tokenizer": tokenizer}
-    return run_step(output, step="export", inputs=inputs, settings={"eos": loaded.eos}, build=build, replace=replace)
-
-
-def hf_config(model: ModelConfig, *, sequence_length: int, eos: int) -> dict[str, Any]:
-    """The `config.json` that transformers reads."""
-    return {
-        "architectures": ["Qwen3ForCausalLM" if model.qk_norm else "LlamaForCausalLM"],
-        "model_type": "qwen3" if model.qk_norm else "llama",
-        "num_hidden_layers": model.layers,
-        "hidden_size": model.hidden,
-        "intermediate_size": model.ffn,
-        "num_attention_heads": model.heads,
-        "num_key_value_heads": model.kv_heads,
-        "head_dim": model.hidden // model.heads,
-        "vocab_size": model.vocabulary,
-        "max_position_embeddings": sequence_length,
-        "rope_parameters": {"rope_type": "default", "rope_theta": model.rope_base},
-        "rope_theta": model.rope_base,
-        "rms_norm_eps": model.norm_epsilon,
-        "tie_word_embeddings": model.tied_embeddings,
-        "hidden_act": "silu",
-        "attention_bias": False,
-        "attention_dropout": 0.0,
-        "bos_token_id": None,
-        "eos_token_id": eos,
-        "pad_token_id": eos,
-        "dtype": "float32",
-    }
+    inputs = _identity(folder) | {f"tokenizer/{name}": path for name, path in copied.items()}
+    settings = {"checkpoint": checkpoint.name, "precision": precision, "tokens": tokens, "shard_bytes": shard_bytes}
+    return run_step(output, step="export", inputs=inputs, settings=settings, build=build, replace=replace)
 
 
-def hf_tensors(weights: dict[str, Any], model: ModelConfig) -> dict[str, Any]:
-    """Megatron-core's tensors of the whole model to Hugging Face's names and shapes."""
-    tensors = {
-        "model.embed_tokens.weight": weights["embedding.word_embeddings.weight"][: model.vocabulary],
-        "model.norm.weight": weights["decoder.final_layernorm.weight"],
-    }
-    if not model.tied_embeddings:
-        tensors["lm_head.weight"] = weights["output_layer.weight"][: model.vocabulary]
-    for layer in range(model.layers):
-        tensors |= _layer(weights, model, here=f"decoder.layers.{layer}.", there=f"model.layers.{layer}.")
-    return {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
+def _tensors(record: ModelRecord, weights: "Mapping[str, Tensor]", dtype: str) -> "Iterator[tuple[str, Tensor]]":
+    import torch
+
+    for entry in entries(record.model):
+        value = entry.read(weights[entry.ours])
+        yield entry.theirs, value.to("cpu", getattr(torch, dtype), copy=True).contiguous()
 
 
-def _layer(weights: dict[str, Any], model: ModelConfig, *, here: str, there: str) -> dict[str, Any]:
-    size, share = model.hidden // model.heads, model.heads // model.kv_heads
-    qkv = weights[here + "self_attention.linear_qkv.weight"].view(model.kv_heads, (share + 2) * size, model.hidden)
-    query, key, value = qkv.split([share * size, size, size], dim=1)
-    gate, up = weights[here + "mlp.linear_fc1.weight"].chunk(2)
-    tensors = {
-        "self_attn.q_proj.weight": query.reshape(-1, model.hidden),
-        "self_attn.k_proj.weight": key.reshape(-1, model.hidden),
-        "self_attn.v_proj.weight": value.reshape(-1, model.hidden),
-        "self_attn.o_proj.weight": weights[here + "self_attention.linear_proj.weight"],
-        "input_layernorm.weight": weights[here + "input_layernorm.weight"],
-        "post_attention_layernorm.weight": weights[here + "pre_mlp_layernorm.weight"],
-        "mlp.gate_proj.weight": gate,
-        "mlp.up_proj.weight": up,
-        "mlp.down_proj.weight": weights[here + "mlp.linear_fc2.weight"],
-    }
-    if model.qk_norm:
-        tensors["self_attn.q_norm.weight"] = weights[here + "self_attention.q_layernorm.weight"]
-        tensors["self_attn.k_norm.weight"] = weights[here + "self_attention.k_layernorm.weight"]
-    return {there + name: tensor for name, tensor in tensors.items()}
+def _identity(folder: Path) -> dict[str, Path]:
+    """The files or artifacts by which a checkpoint is known to be the same one, beside its step."""
+    if is_finished(folder):
+        return {"run": folder}
+    return {name: folder / name for name in ("config.json", "plan.json") if (folder / name).is_file()}
 
 
-def _weights(run: Path, config: RunConfig) -> dict[str, Any]:
-    """All weights of a run in this one process: Megatron-core gathers them from any layout."""
-    platform.start(tensor=1, pipeline=1, seed=config.seed)
-    try:
-        from megatron_ext import checkpoint
-        from megatron_ext.model import build_model
-
-        alone = LayoutConfig(tensor=1, pipeline=1)
-        length = config.batch.sequence_length
-        model = build_model(config.model, sequence_length=length, layout=alone, precision=config.precision)
-        checkpoint.load(checkpoint.require_latest(run), model=model, optimizer=None)
-        return {name: tensor for name, tensor in model.state_dict().items() if tensor is not None}
-    finally:
-        platform.stop()
-
-
-def _write(folder: Path, tensors: dict[str, Any], config: RunConfig, eos: int) -> None:
-    from safetensors.torch import save_file
-
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    settings = hf_config(config.model, sequence_length=config.batch.sequence_length, eos=eos)
-    (folder / "config.json").write_text(json.dumps(settings, indent=1) + "\n")
+def _tokenizer(record: ModelRecord, given: Path | None, folder: Path) -> tuple[dict[str, Path], Mapping[str, Any]]:
+    """(name -> file to copy, special tokens)."""
+    place = given or record.tokenizer
+    tokens = record.tokens if given is None else {}
+    if place is None and not tokens:
+        raise InputError(
+            where="--tokenizer", found=f"none, and none that {folder} names",
+            expected="the tokenizer whose tokens this model was trained on",
+            fix="Give its folder with --tokenizer, or set `tokenizer:` in the run file.",
+        )  # fmt: skip
+    if place is None:
+        return {}, tokens
+    return tokenizer_files(place), tokens or special_tokens(place)
