@@ -12,6 +12,8 @@ from megatron_ext.convert.record import read_record
 from tests.megatron_ext.convert.models import CASES, logits, make_model, tensors_of
 from tests.support import ROOT
 
+SHARD_BYTES = "20000"
+
 
 @pytest.fixture(scope="module")
 def crossed(tmp_path_factory):
@@ -22,7 +24,8 @@ def crossed(tmp_path_factory):
         shard_size = "30KB" if "untied" in name else "5GB"
         make_model(folder / name / "hf", settings, shard_size=shard_size)
         expected[name] = logits(folder / name / "hf")
-    script = ["-W", "ignore", "-m", "tests.megatron_ext.convert.cross", *(str(folder / name) for name in CASES)]
+    folders = [str(folder / name) for name in CASES]
+    script = ["-W", "ignore", "-m", "tests.megatron_ext.convert.cross", SHARD_BYTES, *folders]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     found = subprocess.run([sys.executable, *script], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
