@@ -18,7 +18,10 @@ LINES = GROUND | {"data_tools.lines"}
 CORPORA = LINES | {"data_tools.workers", "data_tools.corpus", "data_tools.text"}
 CONFIG = GROUND | {"megatron_ext.config"}
 PLAN = CONFIG | {"data_tools.corpus", "megatron_ext.plan"}
-MODEL = PLAN | {"data_tools.text.tokenizer", "megatron_ext.platform", "megatron_ext.model", "megatron_ext.data"}
+MODEL = PLAN | {
+    "data_tools.text.tokenizer",
+    "megatron_ext.platform", "megatron_ext.model", "megatron_ext.data",
+}  # fmt: skip
 STATE = MODEL | {"megatron_ext.checkpoint", "megatron_ext.convert"}
 RUN = STATE | {"megatron_ext.training"}
 

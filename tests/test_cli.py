@@ -15,7 +15,7 @@ from megatron_ext.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
-    ["demo"], ["plan"], ["train"], ["eval"], ["report"], ["convert", "export"],
+    ["demo"], ["plan"], ["train"], ["eval"], ["report"], ["convert", "import"], ["convert", "export"],
     *(["data", name] for name in
       ("clean", "split", "tokenizer", "tokenize", "embed", "neighbors", "pairs", "verify", "stats")),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Checkpoints."""
 
 from megatron_ext.checkpoint.integrity import INTEGRITY
-from megatron_ext.checkpoint.saving import Saver, latest, load, newest_sound, require_latest, resolve
+from megatron_ext.checkpoint.saving import Saver, latest, load, newest_sound, require_latest, resolve, save
 
-__all__ = ["INTEGRITY", "Saver", "latest", "load", "newest_sound", "require_latest", "resolve"]
+__all__ = ["INTEGRITY", "Saver", "latest", "load", "newest_sound", "require_latest", "resolve", "save"]

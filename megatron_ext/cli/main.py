@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import typer
 
 from data_tools.errors import EXIT_BAD_INPUT, EXIT_FAILED, InputError
-from megatron_ext.cli import data_commands, run_commands, synth_commands
+from megatron_ext.cli import convert_commands, data_commands, run_commands, synth_commands
 
 EXIT_INTERRUPTED = 130
 
@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(data_commands.app, name="data")
 app.add_typer(synth_commands.app, name="synth")
-app.add_typer(run_commands.convert_app, name="convert")
+app.add_typer(convert_commands.app, name="convert")
 run_commands.add_to(app)
 
 

@@ -1,4 +1,4 @@
-"""The commands about runs and experiments: plan, train, eval, report, demo, convert. Parse, call, print.
+"""The commands about runs and experiments: plan, train, eval, report, demo. Parse, call, print.
 
 `train` and `eval` are given to a user as one command and run as several processes: called outside of ranks they check
 what can be checked without torch, then start themselves again once for each rank.
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiments" / "demo.yaml"
 WIDTH_IN_A_FILE = 160
-
-convert_app = typer.Typer(help="Change the format of models.", no_args_is_help=True, rich_markup_mode=None)
 
 RunFile = Annotated[Path, typer.Argument(metavar="RUN", help="Run file, such as those in configs/runs/.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result for a program.")]
@@ -159,29 +157,6 @@ def report(
         print_result(result, as_json=True)
     else:
         say(f"Report: {experiment / 'report.html'}")
-
-
-@convert_app.command("export")
-def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    output: Annotated[Path, typer.Argument(help="Hugging Face folder to write.")],
-    tokenizer: Annotated[Path, typer.Option(help="Folder written by `data tokenizer`, copied along.")],
-    replace: Annotated[bool, typer.Option("--replace", help="Remove an export of another checkpoint.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Write a trained model for transformers and vLLM, whatever layout it was trained in.
-
-    \b
-    Example: megatron-ext convert export runs/demo/arms/sbp work/sbp-hf --tokenizer runs/demo/tokenizer
-    """
-    from megatron_ext.convert import export_hf
-
-    print_result(export_hf(run, output, tokenizer=tokenizer, replace=replace), as_json=as_json)
-
-
-@convert_app.callback()
-def _convert() -> None:
-    """Keep `export` a word of its own: an app with a single command would swallow it."""
 
 
 def _checked_budget(config: "RunConfig") -> dict[str, Any]:
