@@ -104,9 +104,9 @@ def _run(side: str, model: str, micro: int, arguments: argparse.Namespace) -> di
 
 
 def _preset(name: str) -> Any:
-    from megatron_ext.config import ModelConfig
-
     import yaml  # fmt: skip
+
+    from megatron_ext.config import ModelConfig
 
     return ModelConfig(**yaml.safe_load((ROOT / "configs" / "models" / f"{name}.yaml").read_text()))
 
