@@ -54,7 +54,7 @@ class Tracker:
     """The first rank's log; on other ranks every call does nothing."""
 
     def __init__(self, folder: Path, config: RunConfig, *, run_id: str, active: bool):
-        self.active = active
+        self.folder, self.active = folder, active
         if not active:
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ class Tracker:
             self._write({"event": name, "time": round(time.time(), 3), **values})
             self.sync()
 
-    def step(self, values: Mapping[str, Any]) -> None:
+    def step(self, **values: Any) -> None:
         """One optimizer step: a line of events.jsonl, and every number of it on the boards as `train/<name>`.
 
         The line is handed to the system, so that a kill loses nothing. It isn't forced to the disk, which takes

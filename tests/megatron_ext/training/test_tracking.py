@@ -32,7 +32,7 @@ def values(step):
 def log(folder, steps, **boards):
     tracker = tracker_of(folder, **boards)
     for step in steps:
-        tracker.step(values(step))
+        tracker.step(**values(step))
     tracker.close()
 
 
@@ -128,7 +128,7 @@ def test_online_without_a_network_delays_no_step_and_falls_back_to_offline(tmp_p
     began = time.monotonic()
     tracker = tracker_of(tmp_path, wandb="online")
     for step in range(1, 501):
-        tracker.step(values(step))
+        tracker.step(**values(step))
     assert time.monotonic() - began < 1.0
     tracker.close()
     assert [event["event"] for event in events_of(tmp_path) if event["event"] != "step"] == ["wandb_offline"]
@@ -174,7 +174,7 @@ def test_a_loss_that_is_no_number_is_written_as_text_that_any_reader_takes(tmp_p
 def test_other_ranks_write_nothing(tmp_path):
     config = run_from_dict(run_settings(Path("corpus"), steps=4), where="test")
     tracker = Tracker(tmp_path / "run", config, run_id="abcd1234", active=False)
-    tracker.step(values(1))
+    tracker.step(**values(1))
     tracker.event("start")
     tracker.sync()
     tracker.close()

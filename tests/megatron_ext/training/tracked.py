@@ -18,12 +18,16 @@ def main(folder, mode, first, last):
     run_id = wandb_id(Path(folder), None)
     tracker = Tracker(Path(folder), config, run_id=run_id, active=True)
     for step in range(int(first), int(last) + 1):
-        tracker.step({"step": step, "tokens": step * 128, "loss": 5.0 - step, "loss/real": 4.0 - step})
+        log(tracker, step)
     end = time.monotonic() + 120  # not for ever: a test that fails leaves nobody behind
     while not Path(folder).with_suffix(".go_on").exists() and time.monotonic() < end:
         time.sleep(0.02)
-    tracker.step({"step": int(last) + 1, "tokens": (int(last) + 1) * 128, "loss": 0.0, "loss/real": 0.0})
+    log(tracker, int(last) + 1)
     tracker.close()
+
+
+def log(tracker, step):
+    tracker.step(**{"step": step, "tokens": step * 128, "loss": 5.0 - step, "loss/real": 4.0 - step})
 
 
 if __name__ == "__main__":
