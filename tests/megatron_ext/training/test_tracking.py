@@ -1,51 +1,181 @@
-"""Curves reach events.jsonl, TensorBoard and W&B; read back with their own tools."""
+"""Curves reach events.jsonl, TensorBoard and W&B, whatever happens to boards; read back with their own tools."""
 
 import json
+import math
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from megatron_ext.config import run_from_dict
-from megatron_ext.training.tracking import EVENTS, Tracker
-from tests.support import run_settings
+from megatron_ext.training import tracking
+from megatron_ext.training.tracking import EVENTS, WANDB_ID, Tracker, cut_torn_line, wandb_id
+from tests.support import ROOT, run_settings
+
+TRACKED = Path(__file__).with_name("tracked.py")
 
 
-def steps_in(events):
-    return [json.loads(line)["step"] for line in events.read_text().splitlines() if '"step"' in line]
+def tracker_of(folder, *, wandb="disabled", tensorboard=False):
+    settings = run_settings(Path("corpus"), steps=4, tracking={"wandb": wandb, "tensorboard": tensorboard})
+    return Tracker(folder, run_from_dict(settings, where="test"), run_id="abcd1234", active=True)
 
 
-def log(folder, config, steps):
-    tracker = Tracker(folder, config, run_id="abcd1234", active=True)
+def values(step):
+    return {"step": step, "tokens": step * 128, "loss": 5.0 - step, "loss/real": 4.0 - step}
+
+
+def log(folder, steps, **boards):
+    tracker = tracker_of(folder, **boards)
     for step in steps:
-        tracker.step(step=step, tokens=step * 128, loss=5.0 - step)
+        tracker.step(**values(step))
     tracker.close()
 
 
+def events_of(folder):
+    return [json.loads(line) for line in (folder / EVENTS).read_text().splitlines()]
+
+
+def steps_in(folder):
+    return [event["step"] for event in events_of(folder) if event["event"] == "step"]
+
+
+def wandb_files(folder):
+    return sorted((folder / "wandb").glob("offline-run-*/run-*.wandb"))
+
+
+def wandb_history(path):
+    """Every point, as W&B's own reader shows it."""
+    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(path)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    records = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    return [record["history"]["item"] for record in records if record.get("type") == "history"]
+
+
+def start(folder, mode, first, last, **environment):
+    inherited = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # this process' own
+    return subprocess.Popen(
+        [sys.executable, str(TRACKED), str(folder), mode, str(first), str(last)], cwd=ROOT,
+        env=inherited | {"PYTHONPATH": str(ROOT), **environment},
+    )  # fmt: skip
+
+
+def until(true):
+    for _ in range(120):
+        if true():
+            return
+        time.sleep(0.25)
+    raise AssertionError("it did not happen")
+
+
+def go_on(folder, process):
+    folder.with_suffix(".go_on").touch()
+    assert process.wait(timeout=60) == 0
+
+
 def test_offline_wandb_and_tensorboard_hold_every_step_also_those_trained_twice(tmp_path):
-    tracking = {"wandb": "offline", "tensorboard": True}
-    config = run_from_dict(run_settings(Path("corpus"), steps=4, tracking=tracking), where="test")
-    log(tmp_path, config, [1, 2, 3])
-    log(tmp_path, config, [3, 4])  # as after a kill: step 3 is trained again
-    assert steps_in(tmp_path / EVENTS) == [1, 2, 3, 3, 4]
-    curves = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("train/loss")
-    assert {(point.step, point.value) for point in curves} >= {(128, 4.0), (384, 2.0), (512, 1.0)}
-    logs = list((tmp_path / "wandb").glob("offline-run-*/run-abcd1234.wandb"))
-    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json"]
-    printed = "".join(
-        subprocess.run([*command, str(path)], capture_output=True, text=True, check=True).stdout for path in logs
-    )
-    history = [line for line in printed.splitlines() if '"type":"history"' in line]
-    assert len(history) == 5
-    assert any('"train/loss":' in line for line in history)
+    log(tmp_path, [1, 2, 3], wandb="offline", tensorboard=True)
+    log(tmp_path, [3, 4], wandb="offline", tensorboard=True)  # as after a kill: step 3 is trained again
+    assert steps_in(tmp_path) == [1, 2, 3, 3, 4]
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert {(point.step, point.value) for point in board.Scalars("train/loss")} >= {(128, 4.0), (384, 2.0), (512, 1.0)}
+    assert {point.value for point in board.Scalars("train/loss/real")} >= {3.0, 1.0, 0.0}
+    assert {path.stem for path in wandb_files(tmp_path)} == {"run-abcd1234"}
+    history = [point for path in wandb_files(tmp_path) for point in wandb_history(path)]
+    assert [point["tokens"] // 128 for point in history] == [1, 2, 3, 3, 4]
+    assert [point["train/loss/real"] for point in history] == [3, 2, 1, 1, 0]
+    assert [point["_step"] for point in history] == [1, 2, 3, 4, 5], "W&B drops steps that go back"
+
+
+def test_a_run_that_is_killed_before_its_first_checkpoint_stays_one_wandb_run(tmp_path):
+    folder = tmp_path / "run"
+    process = start(folder, "offline", 1, 3)
+    until(lambda: wandb_files(folder) and len(wandb_history(wandb_files(folder)[0])) == 3)
+    process.kill()
+    process.wait()
+    assert steps_in(folder) == [1, 2, 3]
+    go_on(folder, start(folder, "offline", 1, 2))
+    assert steps_in(folder) == [1, 2, 3, 1, 2, 3]
+    run = (folder / WANDB_ID).read_text().strip()
+    assert [path.stem for path in wandb_files(folder)] == [f"run-{run}"] * 2
+    assert [len(wandb_history(path)) for path in wandb_files(folder)] == [3, 3]
+
+
+def test_the_id_of_the_folder_wins_over_that_of_a_checkpoint_brought_from_elsewhere(tmp_path):
+    assert wandb_id(tmp_path / "lost its own", "of the checkpoint") == "of the checkpoint"
+    own = wandb_id(tmp_path / "new", None)
+    assert wandb_id(tmp_path / "new", None) == wandb_id(tmp_path / "new", "of another run") == own
+
+
+def test_online_without_a_key_falls_back_to_offline_and_says_so(tmp_path):
+    keyless = {"HOME": str(tmp_path), "WANDB_API_KEY": "", "NETRC": str(tmp_path / "none")}
+    process = start(tmp_path / "run", "online", 1, 3, **keyless)
+    go_on(tmp_path / "run", process)
+    told = [event for event in events_of(tmp_path / "run") if event["event"] == "wandb_offline"]
+    assert len(told) == 1
+    assert "API key" in told[0]["reason"]
+    assert len(wandb_history(wandb_files(tmp_path / "run")[0])) == 4
+
+
+def test_online_without_a_network_delays_no_step_and_falls_back_to_offline(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "OPENING_SECONDS", 2)
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    began = time.monotonic()
+    tracker = tracker_of(tmp_path, wandb="online")
+    for step in range(1, 501):
+        tracker.step(**values(step))
+    assert time.monotonic() - began < 1.0
+    tracker.close()
+    assert [event["event"] for event in events_of(tmp_path) if event["event"] != "step"] == ["wandb_offline"]
+    assert len(wandb_history(wandb_files(tmp_path)[0])) == 500
+
+
+def test_a_wandb_that_dies_is_let_go_and_training_goes_on(tmp_path):
+    folder = tmp_path / "run"
+    process = start(folder, "offline", 1, 3)
+    until(lambda: wandb_files(folder))
+    service = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
+    os.kill(int(service), signal.SIGKILL)
+    go_on(folder, process)
+    assert steps_in(folder) == [1, 2, 3, 4]
+    assert [event["board"] for event in events_of(folder) if event["event"] == "board_lost"] == ["wandb"]
 
 
 def test_a_torn_last_event_is_cut_when_a_run_goes_on(tmp_path):
-    tracking = {"wandb": "disabled", "tensorboard": False}
-    config = run_from_dict(run_settings(Path("corpus"), steps=4, tracking=tracking), where="test")
-    log(tmp_path, config, [1])
+    log(tmp_path, [1])
     with (tmp_path / EVENTS).open("a") as file:
         file.write('{"event": "st')
-    log(tmp_path, config, [2])
-    assert steps_in(tmp_path / EVENTS) == [1, 2]
+    log(tmp_path, [2])
+    assert steps_in(tmp_path) == [1, 2]
+
+
+@pytest.mark.parametrize(("text", "left"), [("", ""), ("a\nb\n", "a\nb\n"), ("torn", ""), ("a\nbb\nccc", "a\nbb\n")])
+def test_whole_lines_are_counted_and_kept(text, left, tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "READ_CHUNK", 2)
+    (tmp_path / EVENTS).write_text(text)
+    assert cut_torn_line(tmp_path / EVENTS) == left.count("\n")
+    assert (tmp_path / EVENTS).read_text() == left
+
+
+def test_a_loss_that_is_no_number_is_written_as_text_that_any_reader_takes(tmp_path):
+    tracker = tracker_of(tmp_path)
+    tracker.event("skipped", step=3, loss=math.nan, grad_norm=math.inf)
+    tracker.close()
+    assert events_of(tmp_path)[0] | {"time": 0} == {
+        "event": "skipped", "time": 0, "step": 3, "loss": "nan", "grad_norm": "inf",
+    }  # fmt: skip
+
+
+def test_other_ranks_write_nothing(tmp_path):
+    config = run_from_dict(run_settings(Path("corpus"), steps=4), where="test")
+    tracker = Tracker(tmp_path / "run", config, run_id="abcd1234", active=False)
+    tracker.step(**values(1))
+    tracker.event("start")
+    tracker.sync()
+    tracker.close()
+    assert not (tmp_path / "run").exists()
