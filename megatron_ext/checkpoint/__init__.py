@@ -1,6 +1,5 @@
-"""Checkpoints."""
+"""Checkpoints of a run: written while training goes on, whole or absent, proved by hashes, read in any layout.
 
-from megatron_ext.checkpoint.integrity import INTEGRITY
-from megatron_ext.checkpoint.saving import Saver, latest, load, newest_sound, require_latest, resolve, save
-
-__all__ = ["INTEGRITY", "Saver", "latest", "load", "newest_sound", "require_latest", "resolve", "save"]
+`folders` says which there are, `integrity` whether one is sound, `saving` and `loading` write and read them with
+Megatron-core's dist_checkpointing. Only the last two need torch.
+"""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from megatron_ext import platform
+from megatron_ext.checkpoint.folders import require_latest
 from megatron_ext.config import LayoutConfig
 from megatron_ext.convert.record import ModelRecord
 
@@ -45,19 +46,19 @@ def newest(folder: Path) -> Path:
     Raises:
         InputError: there is none.
     """
-    return _checkpoint().require_latest(folder)
+    return require_latest(folder)
 
 
 def load(model: list[Any], checkpoint: Path) -> None:
-    _checkpoint().load(checkpoint, model=model, optimizer=None)
+    with warnings.catch_warnings(action="ignore"):  # Megatron-core names all that isn't installed
+        from megatron_ext.checkpoint import loading
+
+    loading.load(checkpoint, model, None)
 
 
 def save(model: list[Any], folder: Path) -> None:
     """Write the weights as those of step 0."""
-    _checkpoint().save(folder, step=0, model=model, optimizer=None, state={"step": 0})
+    with warnings.catch_warnings(action="ignore"):
+        from megatron_ext.checkpoint import saving
 
-
-def _checkpoint() -> Any:
-    with warnings.catch_warnings(action="ignore"):  # Megatron-core names all that isn't installed
-        from megatron_ext import checkpoint
-    return checkpoint
+    saving.save(folder, step=0, model=model, optimizer=None, state={"step": 0})

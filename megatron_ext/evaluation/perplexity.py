@@ -67,7 +67,8 @@ def windows(corpus: IndexedCorpus, sequence_length: int) -> Iterator[Row]:
 def _evaluate_run(run: Path, config: RunConfig, corpus: IndexedCorpus) -> dict[str, float]:
     import torch
 
-    from megatron_ext import checkpoint
+    from megatron_ext.checkpoint.folders import require_latest
+    from megatron_ext.checkpoint.loading import load
     from megatron_ext.model import build_model
 
     model = build_model(
@@ -76,7 +77,7 @@ def _evaluate_run(run: Path, config: RunConfig, corpus: IndexedCorpus) -> dict[s
         layout=config.layout,
         precision=config.precision,
     )
-    checkpoint.load(checkpoint.require_latest(run), model=model, optimizer=None)
+    load(require_latest(run), model=model, optimizer=None)
     for chunk in model:
         chunk.eval()
     with torch.no_grad():

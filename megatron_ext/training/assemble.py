@@ -9,7 +9,9 @@ import torch
 from megatron.core import parallel_state
 
 from megatron_ext import platform
-from megatron_ext.checkpoint import Saver, load, newest_sound, resolve
+from megatron_ext.checkpoint.folders import resolve
+from megatron_ext.checkpoint.loading import load, require_sound
+from megatron_ext.checkpoint.saving import Saver
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch, micro_batches
 from megatron_ext.data.sources import Source
@@ -30,7 +32,7 @@ def assemble(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[st
     Raises:
         InputError: the weights to start from are missing or damaged.
     """
-    found, problems = newest_sound(folder)
+    found, problems = require_sound(folder)
     model, optimizer = build_trainable(config, fresh=found is None and config.init_from is None)
     state: dict[str, Any] = {"step": 0, "wandb_run": _new_run_id(), "skipped": [], "recent_losses": [], "trained": {}}
     if found is not None:

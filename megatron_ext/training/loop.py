@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from megatron_ext import platform
-from megatron_ext.checkpoint import Saver
+from megatron_ext.checkpoint.saving import Saved, Saver
+from megatron_ext.checkpoint.writing import SaveFailedError
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch
 from megatron_ext.plan.samples import SamplePlan
@@ -84,20 +85,43 @@ def train_steps(
         asked = any_rank(request.asked)
         last = asked or step + 1 == trainer.config.steps
         with clock.checkpoint():
-            _note_finished(trainer, saver.poll())
+            _finish(trainer, saver.poll)
             if last or (step + 1) % trainer.config.checkpoint.every == 0:
                 watchdog.alive(f"saving step {step + 1}")
-                _note_finished(trainer, saver.save(step + 1, trainer.model, trainer.optimizer, trainer.state(step + 1)))
-            if last:
-                _note_finished(trainer, saver.finish())
+                _finish(trainer, saver.finish)
+                _save(trainer, step + 1, last=last)
         if asked and step + 1 < trainer.config.steps:
             trainer.tracker.event("stopped", step=step + 1, signal=request.name)
             return False
     return True
 
 
-def _note_finished(trainer: Trainer, finished: Any) -> None:
-    """Temporary."""
+def _save(trainer: Trainer, step: int, *, last: bool) -> None:
+    """Begin a checkpoint; wait for the last one, which must not fail."""
+    try:
+        trainer.saver.save(step, trainer.model, trainer.optimizer, trainer.state(step))
+        if last:
+            _note(trainer, trainer.saver.finish())
+    except SaveFailedError as failure:
+        trainer.tracker.event("checkpoint_failed", problem=str(failure))
+        if last:
+            raise
+
+
+def _finish(trainer: Trainer, finished: Callable[[], Saved | None]) -> None:
+    """A run goes on without a checkpoint that could not be written; its next one may succeed."""
+    try:
+        _note(trainer, finished())
+    except SaveFailedError as failure:
+        trainer.tracker.event("checkpoint_failed", problem=str(failure))
+
+
+def _note(trainer: Trainer, saved: Saved | None) -> None:
+    if saved is not None:
+        trainer.tracker.event(
+            "checkpoint", step=saved.step, seconds=round(saved.seconds, 3), stall=round(saved.stall, 4),
+            bytes=saved.bytes,
+        )  # fmt: skip
 
 
 def _take(trainer: Trainer, step: int, clock: StepClock) -> None:

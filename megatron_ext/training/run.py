@@ -98,7 +98,8 @@ def _describe(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[s
 
 def _seal(config: RunConfig, folder: Path, trainer: "Trainer", seconds: float) -> None:
     """The run has reached its last step: say so, with what it was made from."""
-    from megatron_ext.checkpoint import INTEGRITY, require_latest
+    from megatron_ext.checkpoint.folders import require_latest
+    from megatron_ext.checkpoint.integrity import INTEGRITY
     from megatron_ext.training.tracking import EVENTS
 
     counts: dict[str, Any] = {"steps": config.steps, "tokens": config.tokens, "plan": trainer.plan.fingerprint}

@@ -1,0 +1,132 @@
+"""What this rank holds of a model and of its optimizer, as Megatron-core's sharded tensors, in whatever layout.
+
+The distributed optimizer cuts its flat buffers into equal shares, wherever that falls in a parameter. Megatron-core's
+`fully_reshardable` layout gathers the shares of all data-parallel ranks before each save, and at loading gives every
+rank the whole. Here each rank names its own share instead: a stretch of a parameter, read row by row, is at most a
+few boxes of it, and a checkpoint takes boxes. The tensors in the files have the same names and shapes, so either
+reads what the other wrote; nothing is gathered or copied.
+
+Keys of the dictionaries are of no importance to the files: a tensor is known by its own key, which names the layer in
+the whole model. That is why chunks and stages may change between saving and loading.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from megatron.core.dist_checkpointing.dict_utils import nested_values
+from megatron.core.dist_checkpointing.mapping import ShardedTensor, ShardedTensorFactory
+from torch import Tensor
+
+OPTIMIZER = "optimizer"
+OPTIMIZER_LAYOUT = "fully_reshardable"
+PREFIX = "optimizer.state"
+
+Box = tuple[tuple[int, ...], tuple[int, ...]]
+"""Offsets and sizes, by dimension."""
+
+
+def sharded_state(model: list[Any], optimizer: Any | None) -> dict[str, Any]:
+    """Everything that a checkpoint holds of them. The tensors are those in use: reading into them loads.
+
+    Args:
+        model: this rank's chunks, in DistributedDataParallel or bare.
+        optimizer: Megatron-core's distributed one. Its state exists: a step was taken, or `load_state_dict` called.
+    """
+    state: dict[str, Any] = {f"model{i}": bare(chunk).sharded_state_dict() for i, chunk in enumerate(model)}
+    if optimizer is None:
+        return state
+    by_parameter = {id(shard.data): shard for shard in nested_values(state) if hasattr(shard, "key")}
+    inner = distributed(optimizer)
+    boxes = (
+        piece
+        for parameter, start, tensors in owned(inner)
+        for name, tensor in tensors.items()
+        for piece in _pieces(f"{PREFIX}.{name}", by_parameter[id(parameter)], parameter, tensor, start)
+    )
+    parts = {"param_state": dict(enumerate(boxes)), "param_state_sharding_type": OPTIMIZER_LAYOUT}
+    return state | {OPTIMIZER: inner.state_dict() | parts}
+
+
+def bare(chunk: Any) -> Any:
+    """A model chunk without its DistributedDataParallel."""
+    return chunk.module if hasattr(chunk, "ddp_config") else chunk
+
+
+def distributed(optimizer: Any) -> Any:
+    """The distributed optimizer in the chain that Megatron-core puts around it."""
+    (inner,) = getattr(optimizer, "chained_optimizers", [optimizer])
+    return inner
+
+
+def owned(inner: Any) -> Iterator[tuple[Tensor, int, dict[str, Tensor]]]:
+    """(model parameter, first element, main parameter and moments from there on) for all that this rank updates."""
+    for buffer in inner.gbuf_ranges:
+        for buckets in buffer.values():
+            for bucket in buckets:
+                for parameter, ranges in bucket["param_map"].items():
+                    tensors = inner._get_main_param_and_optimizer_states(parameter)
+                    yield parameter, ranges["param"].start, tensors
+
+
+def boxes_of(shape: tuple[int, ...], start: int, stop: int) -> Iterator[Box]:
+    """The stretch [start, stop) of a row-major array, in order, as few boxes."""
+    if start >= stop:
+        return
+    if len(shape) <= 1:
+        yield (start,) * len(shape), (stop - start,) * len(shape)
+        return
+    row = math.prod(shape[1:])
+    first = start // row
+    end = min(stop, (first + 1) * row)
+    if end - start < row:
+        yield from _in_row(first, boxes_of(shape[1:], start - first * row, end - first * row))
+    else:
+        end = stop - stop % row
+        yield (first, *(0 for _ in shape[1:])), (end // row - first, *shape[1:])
+    yield from boxes_of(shape, end, stop)
+
+
+def _in_row(row: int, boxes: Iterator[Box]) -> Iterator[Box]:
+    return (((row, *offsets), (1, *sizes)) for offsets, sizes in boxes)
+
+
+def _pieces(
+    prefix: str, shard: ShardedTensor | ShardedTensorFactory, parameter: Tensor, tensor: Tensor, start: int
+) -> Iterator[ShardedTensor]:
+    """One flat state tensor, of a stretch of a parameter that begins at `start`, as boxes of the whole one."""
+    flat, stop = tensor.detach().view(-1), start + tensor.numel()
+    # A gated projection is one parameter here and two tensors in the file: the factory says which.
+    parts = list(nested_values({"parts": shard.build()})) if isinstance(shard, ShardedTensorFactory) else [shard]
+    for part in parts:
+        begin = part.data.storage_offset() - parameter.storage_offset()
+        low, high = max(start, begin), min(stop, begin + part.data.numel())
+        for offsets, sizes in boxes_of(tuple(part.data.shape), low - begin, high - begin):
+            count = math.prod(sizes)
+            yield _box(prefix, part, offsets, sizes, flat[low - start : low - start + count])
+            low += count
+
+
+def _box(
+    prefix: str, part: ShardedTensor, offsets: tuple[int, ...], sizes: tuple[int, ...], flat: Tensor
+) -> ShardedTensor:
+    leading = part.prepend_axis_num
+    local_shape = (1,) * leading + sizes
+    local_offset = (0,) * leading + offsets
+    return replace(
+        part,
+        key=f"{prefix}.{part.key}",
+        data=flat.view(local_shape),
+        dtype=flat.dtype,
+        local_shape=local_shape,
+        global_offset=tuple(whole + here for whole, here in zip(part.global_offset, local_offset, strict=True)),
+        axis_fragmentations=None,  # boxes need not form a grid
+        replica_id=_without_data_parallel(part.replica_id),
+        prepend_axis_num=0,
+    )
+
+
+def _without_data_parallel(replica: Any) -> Any:
+    # The last place counts data-parallel ranks, of which just one holds this stretch.
+    return (*replica[:-1], 0) if isinstance(replica, tuple) else 0

@@ -1,0 +1,166 @@
+"""One rank's files of a checkpoint, written beside the training by a process that is a snapshot of the rank.
+
+The process is forked: it sees the memory as it was at that moment, whatever training does to it afterwards, and the
+system copies only pages that training touches while it writes. What a fork does not isolate is copied before: tensors
+on a GPU, and tensors in memory that processes share. The process dies with its rank, so it can't disturb the run that
+is started in the place of a killed one.
+"""
+
+import ctypes
+import os
+import pickle
+import queue
+import select
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from megatron.core.dist_checkpointing.strategies.filesystem_async import FileSystemWriterAsync
+from torch import Tensor
+from torch.distributed.checkpoint.storage import WriteResult
+
+from data_tools.errors import InputError
+from megatron_ext.checkpoint.integrity import FileRecord, record
+from megatron_ext.checkpoint.planning import Writes
+
+COMMON = "common.pt"
+PR_SET_PDEATHSIG = 1
+NICE = 10
+"""Training has the cores first; the writer takes what is left."""
+
+
+class SaveFailedError(InputError):
+    """A checkpoint could not be written. Nothing of it is left, and the earlier ones are intact."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one rank has brought to the disk."""
+
+    results: list[WriteResult]
+    """Where in the files each tensor stands."""
+    files: dict[str, FileRecord]
+
+
+def staged(writes: Writes) -> Writes:
+    """The same writes, of memory that a forked process has for itself."""
+    items = [(item, _staged(data)) for item, data in writes.items]
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return Writes(items, writes.common, writes.bytes)
+
+
+def write(writes: Writes, folder: Path, *, rank: int) -> Written:
+    """Write, flush and hash this rank's files, in this process.
+
+    Raises:
+        OSError: the disk is full, or gone.
+    """
+    name = f"__{rank}_0.distcp"
+    bytes_data = [(item, data) for item, data in writes.items if not isinstance(data, Tensor)]
+    tensor_data = [(item, _alone(data)) for item, data in writes.items if isinstance(data, Tensor)]
+    results, waiting = queue.Queue(), queue.Queue()
+    waiting.put(None)  # Megatron-core's writer takes it off when it is done
+    writer = FileSystemWriterAsync(folder)
+    FileSystemWriterAsync.write_preloaded_data(
+        [writer.transforms], 0, (str(folder / name), name, (bytes_data, tensor_data)), results, waiting, use_fsync=True
+    )
+    _, outcome = results.get()
+    if isinstance(outcome, Exception):
+        raise outcome
+    names = [name]
+    if rank == 0:
+        torch.save(writes.common, folder / COMMON)
+        names.append(COMMON)
+    return Written(outcome, {name: record(folder / name) for name in names})
+
+
+class Background:
+    """A function that runs in a forked process, and its result."""
+
+    def __init__(self, function: Callable[[], Any]):
+        reader, writer = os.pipe()
+        parent = os.getpid()
+        with warnings.catch_warnings(action="ignore"):  # of forks beside threads: the child uses nothing of theirs
+            self._process = os.fork()
+        if self._process == 0:
+            _be_writer(function, writer, parent)
+        os.close(writer)
+        self._pipe: BinaryIO = os.fdopen(reader, "rb")
+
+    @property
+    def running(self) -> bool:
+        return not select.select([self._pipe], [], [], 0)[0]
+
+    def result(self) -> Any:
+        """What the function returned, or the exception that it raised; waits for it."""
+        with self._pipe as pipe:
+            try:
+                result = pickle.load(pipe)
+            except (EOFError, pickle.UnpicklingError):
+                result = None
+        _, status = os.waitpid(self._process, 0)
+        if status:
+            return ChildProcessError(f"the writing process ended with status {os.waitstatus_to_exitcode(status)}")
+        return result
+
+
+class Foreground:
+    """The same, done at once by this process."""
+
+    running = False
+
+    def __init__(self, function: Callable[[], Any]):
+        self._result = _outcome(function)
+
+    def result(self) -> Any:
+        return self._result
+
+
+def _outcome(function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except Exception as error:
+        return error
+
+
+def _be_writer(function: Callable[[], Any], pipe: int, parent: int) -> None:
+    """The life of the forked process: it never returns into the code of its rank, nor runs that one's exit handlers."""
+    status = 1
+    try:
+        _die_with(parent)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)  # a rank that is asked to stop still wants its checkpoint
+        os.nice(NICE)
+        torch.set_num_threads(1)  # the threads of the pool exist in the rank only
+        with os.fdopen(pipe, "wb") as stream:
+            pickle.dump(_outcome(function), stream)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _die_with(parent: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the line above
+        os._exit(1)
+
+
+def _staged(data: Any) -> Any:
+    if not isinstance(data, Tensor):
+        return data
+    if data.is_cuda:
+        return data.to("cpu", non_blocking=True)
+    return data.clone() if data.is_shared() else data
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    """The same bytes as a tensor of their own: a view would be written with all of the memory that it looks into."""
+    flat = tensor.detach().contiguous().view(-1)
+    return torch.from_numpy(flat.view(torch.uint8).numpy()).view(tensor.dtype).view(tensor.shape)
