@@ -1,16 +1,16 @@
-"""Rows and batches hold the tokens that the plan names, and train the tokens they should."""
+"""Batches hold the samples that the plan names, shared out among ranks, whatever their number."""
 
 import numpy as np
 import pytest
 
-from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
 from megatron_ext.config import run_from_dict
-from megatron_ext.data.batches import micro_batches
-from megatron_ext.data.sources import Source, open_sources
+from megatron_ext.data.batches import micro_batches, stack
+from megatron_ext.data.rows import filling_row, row_of
+from megatron_ext.data.sources import open_sources
 from megatron_ext.plan.samples import SamplePlan
 from tests.support import make_corpus, run_settings
 
-PAIR = np.dtype([("d1", "<i8"), ("d2", "<i8"), ("similarity", "<f4")])
+RAMP = [{"until_tokens": 128, "global_batch": 4}]
 
 
 @pytest.fixture(scope="module")
@@ -18,41 +18,65 @@ def corpus(tmp_path_factory):
     return make_corpus(tmp_path_factory.mktemp("batches"))
 
 
-def pair_source(corpus, tmp_path, length):
-    np.save(tmp_path / "pairs.npy", np.array([(3, 5, 0.9)], dtype=PAIR))
-    settings = run_settings(corpus, steps=1)
-    settings["sources"]["real"] |= {"kind": "pairs", "pairs": str(tmp_path)}
-    return Source(run_from_dict(settings, where="test").sources["real"], sequence_length=length)
+def opened(corpus, *, rows, batch):
+    settings = run_settings(corpus, steps=1, batch={"sequence_length": 16, "global_batch": 8} | batch)
+    settings["sources"]["real"]["tokens"] = 16 * rows
+    config = run_from_dict(settings, where="test")
+    sources = open_sources(config)
+    return config, sources, SamplePlan.of(config, {name: source.extent for name, source in sources.items()})
 
 
-def test_a_pair_trains_d2_and_its_end_and_nothing_else(corpus, tmp_path):
-    tokens, mask = pair_source(corpus, tmp_path, 256).row(0)
-    documents = IndexedCorpus(corpus / CORPUS_PREFIX)
-    d1, d2 = documents.document(3), documents.document(5)
-    assert tokens[: len(d1) + len(d2)].tolist() == [*d1, *d2]
-    assert tokens[1:][mask == 1].tolist() == d2.tolist()
+def batches_of(corpus, *, step, ranks, micro_batch, rows=24, **batch):
+    """The micro batches of a step, rank by rank."""
+    config, sources, plan = opened(corpus, rows=rows, batch={"micro_batch": micro_batch, **batch})
+    return [
+        list(micro_batches(plan, sources, step=step, config=config, rank=rank, ranks=ranks)) for rank in range(ranks)
+    ]
 
 
-def test_a_window_that_reaches_the_end_goes_on_at_the_beginning(corpus):
-    source = open_sources(run_from_dict(run_settings(corpus, steps=1), where="test"))["real"]
-    everything = source.corpus.tokens(0, source.size)
-    tokens, mask = source.row(source.size - 5)
-    assert tokens.tolist() == [*everything[-5:], *everything[:12]]
-    assert mask.all()
+def trained_rows(batches):
+    """The rows of a step that are no filling, whichever rank has them."""
+    return sorted(
+        tuple(row)
+        for rank in batches
+        for micro in rank
+        for row, source in zip(micro.tokens_RS.tolist(), micro.source_R.tolist(), strict=True)
+        if source >= 0
+    )
 
 
 @pytest.mark.parametrize(("ranks", "micro_batch"), [(1, 1), (2, 2), (4, 1), (2, 4)])
-def test_ranks_and_micro_batch_share_out_the_same_global_batch(corpus, ranks, micro_batch):
-    def rows(ranks, micro_batch):
-        batch = {"sequence_length": 16, "global_batch": 8, "micro_batch": micro_batch}
-        config = run_from_dict(run_settings(corpus, steps=3, batch=batch), where="test")
-        sources = open_sources(config)
-        plan = SamplePlan.of(config, {name: source.size for name, source in sources.items()})
-        batches = [
-            micro
-            for rank in range(ranks)
-            for micro in micro_batches(plan, sources, step=2, config=config, rank=rank, ranks=ranks)
-        ]
-        return sorted(row for micro in batches for row in micro.tokens_RS.tolist())
+@pytest.mark.parametrize("ramp", [[], RAMP], ids=["plain", "ramp"])
+def test_ranks_and_micro_batch_share_out_the_same_global_batch(corpus, ranks, micro_batch, ramp):
+    for step in range(3):
+        shared = batches_of(corpus, step=step, ranks=ranks, micro_batch=micro_batch, ramp=ramp)
+        assert trained_rows(shared) == trained_rows(batches_of(corpus, step=step, ranks=1, micro_batch=1, ramp=ramp))
 
-    assert rows(ranks, micro_batch) == rows(1, 8)
+
+@pytest.mark.parametrize(("ranks", "micro_batch"), [(1, 1), (2, 2), (4, 1), (2, 4)])
+def test_the_listed_samples_of_steps_are_what_their_batches_read(corpus, ranks, micro_batch):
+    """With a ramp, and a last step that is partial."""
+    _, sources, plan = opened(corpus, rows=21, batch={"ramp": RAMP})
+    assert [len(plan.samples_of(step)) for step in range(plan.steps)] == [4, 4, 8, 5]
+    for step in range(plan.steps):
+        listed = [tuple(sources[s.source].row(s).tokens_S.tolist()) for _, _, s in plan.consumed(step, step + 1)]
+        read = batches_of(corpus, step=step, ranks=ranks, micro_batch=micro_batch, rows=21, ramp=RAMP)
+        assert trained_rows(read) == sorted(listed)
+
+
+def test_a_partial_last_batch_gives_every_rank_as_many_whole_micro_batches(corpus):
+    batches = batches_of(corpus, step=2, ranks=2, micro_batch=2, rows=21)
+    assert [[len(micro.tokens_RS) for micro in rank] for rank in batches] == [[2, 2], [2, 2]]
+    filling = [micro.loss_mask_RS[micro.source_R < 0] for rank in batches for micro in rank]
+    assert sum(len(mask) for mask in filling) == 3
+    assert not any(mask.any() for mask in filling)
+
+
+def test_stretches_are_given_only_where_a_row_of_the_batch_has_some():
+    row, fill = row_of(np.arange(9)), filling_row(8)
+    assert stack([row, fill], [0, -1]).document_RS is None
+    halves = np.repeat([0, 4], 4).astype(np.int32)
+    two = type(row)(row.tokens_S, row.labels_S, row.loss_mask_S, row.positions_S - halves, halves)
+    batch = stack([row, two], [0, 1])
+    assert batch.document_RS.tolist() == [[0] * 8, halves.tolist()]
+    assert batch.source_R.tolist() == [0, 1]
