@@ -189,10 +189,10 @@ def _checked_budget(config: "RunConfig") -> dict[str, Any]:
     from megatron_ext.plan.budget import arm_budget, settle
 
     sources = open_sources(config)
-    sizes = {name: source.size for name, source in sources.items()}
-    settle(config, sizes)
+    extents = {name: source.extent for name, source in sources.items()}
+    settle(config, extents)
     documents = {name: len(source.corpus) for name, source in sources.items()}
-    return arm_budget(config, sizes, source_documents=documents)
+    return arm_budget(config, extents, source_documents=documents)
 
 
 def _list_samples(config: "RunConfig", steps: str) -> None:

@@ -16,6 +16,7 @@ from data_tools.files import write_whole
 from megatron_ext import platform
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch, stack
+from megatron_ext.data.rows import Row, filling_row, row_of
 from megatron_ext.evaluation.inputs import check_inputs
 from megatron_ext.training.loop import Progress, forward_backward
 
@@ -51,15 +52,15 @@ def evaluate(runs: list[Path], heldout: Path, *, progress: Progress | None = Non
         platform.stop()
 
 
-def windows(corpus: IndexedCorpus, sequence_length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(tokens, loss mask) of every window; sequence_length + 1 and sequence_length entries."""
+def windows(corpus: IndexedCorpus, sequence_length: int) -> Iterator[Row]:
+    """Every window of a corpus."""
     for start in range(0, corpus.token_count - 1, sequence_length):
         part = corpus.tokens(start, min(start + sequence_length + 1, corpus.token_count))
         tokens = np.zeros(sequence_length + 1, dtype=np.int64)
         tokens[: len(part)] = part
         mask = np.zeros(sequence_length, dtype=np.float32)
         mask[: len(part) - 1] = 1.0
-        yield tokens, mask
+        yield row_of(tokens, mask)
 
 
 def _evaluate_run(run: Path, config: RunConfig, corpus: IndexedCorpus) -> dict[str, float]:
@@ -91,7 +92,6 @@ def _share(corpus: IndexedCorpus, config: RunConfig) -> Iterator[Batch]:
     rank, ranks = parallel_state.get_data_parallel_rank(), parallel_state.get_data_parallel_world_size()
     size, length = config.batch.micro_batch, config.batch.sequence_length
     rows = list(windows(corpus, length))
-    empty = (np.zeros(length + 1, dtype=np.int64), np.zeros(length, dtype=np.float32))
-    rows += [empty] * (-len(rows) % (size * ranks))
+    rows += [filling_row(length)] * (-len(rows) % (size * ranks))
     for start in range(rank * size, len(rows), size * ranks):
-        yield stack(rows[start : start + size])
+        yield stack(rows[start : start + size], [0] * size)

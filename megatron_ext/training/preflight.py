@@ -7,7 +7,6 @@ from data_tools.corpus.manifest import hash_of_input
 from data_tools.errors import InputError
 from megatron_ext.config import RunConfig
 from megatron_ext.data.sources import Source, corpus_vocabulary, open_sources
-from megatron_ext.plan.budget import settle
 from megatron_ext.plan.samples import SamplePlan
 
 PLAN = "plan.json"
@@ -35,9 +34,7 @@ def check(config: RunConfig, folder: Path, *, ranks: int) -> tuple[SamplePlan, d
                 expected=f"at most the model's {config.model.vocabulary}",
                 fix="Set model.vocabulary to the tokenizer's, or tokenize the corpus with the model's tokenizer.",
             )  # fmt: skip
-    sizes = {name: source.size for name, source in sources.items()}
-    settle(config, sizes)
-    plan = SamplePlan.of(config, sizes)
+    plan = SamplePlan.of(config, {name: source.extent for name, source in sources.items()})
     if not belongs_to(folder, fingerprint=plan.fingerprint, inputs=input_hashes(config)):
         raise InputError(
             where=str(folder / PLAN), found="the plan of another config or of other corpora",

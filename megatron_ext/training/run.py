@@ -107,7 +107,7 @@ def _build(config: RunConfig) -> tuple[Any, Any]:
 
 
 def _describe(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[str, Source]) -> None:
-    budget = arm_budget(config, {name: source.size for name, source in sources.items()})
+    budget = arm_budget(config, {name: source.extent for name, source in sources.items()})
     recorded = {"fingerprint": plan.fingerprint, "inputs": input_hashes(config), "budget": budget}
     write_whole(folder / PLAN, json.dumps(recorded, indent=1) + "\n")
     write_whole(folder / "config.json", json.dumps(as_dict(config), indent=1) + "\n")
