@@ -1,36 +1,56 @@
-"""A row as arrays, and the stretches in it that keep to themselves.
+"""One row of training data as arrays, without torch.
 
-Shape suffix: S tokens of a row.
+Shape suffix: S positions of a row. A position holds an input token and the token that follows it, its label.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 
-class Row(NamedTuple):
-    """One sample, ready to be stacked. `positions_S` and `document_S` are None where the row is one stretch."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one row feeds to the model. Arrays may be shared between rows: read only."""
 
     tokens_S: np.ndarray
     labels_S: np.ndarray
-    """The token to be predicted at each position."""
     loss_mask_S: np.ndarray
-    """float32; 1.0 where the label is to be learnt."""
-    positions_S: np.ndarray | None = None
-    """Counted from 0 in each stretch."""
+    """float32, 1.0 where the label is to be learnt."""
+    positions_S: np.ndarray
+    """int64, as rotary positions count: anew in each stretch."""
     document_S: np.ndarray | None = None
-    """int32; the position at which the stretch begins that a token belongs to. It attends to nothing before it."""
+    """int32: the position at which the stretch begins that this token may attend to. None: the row is one stretch."""
 
 
-def stretches(begins: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """(positions_S, document_S) of a row of `length` tokens whose stretches begin at these positions, 0 among them."""
-    document_S = np.zeros(length, dtype=np.int32)
-    document_S[begins] = begins
-    np.maximum.accumulate(document_S, out=document_S)
-    return np.arange(length, dtype=np.int64) - document_S, document_S
+def row_of(tokens: np.ndarray, loss_mask_S: np.ndarray | None = None) -> Row:
+    """S + 1 tokens in a row, int64, as one stretch; without a mask every label is learnt."""
+    size = len(tokens) - 1
+    return Row(tokens[:-1], tokens[1:], _ones(size) if loss_mask_S is None else loss_mask_S, _count(size))
 
 
-def masked(length: int) -> Row:
-    """A row that only fills up a batch: nothing in it is learnt."""
-    zeros = np.zeros(length, dtype=np.int64)
-    return Row(zeros, zeros, np.zeros(length, dtype=np.float32))
+def filling_row(size: int) -> Row:
+    """A row that teaches nothing, where a batch has more places than samples."""
+    nothing = np.zeros(size, dtype=np.int64)
+    return Row(nothing, nothing, np.zeros(size, dtype=np.float32), _count(size))
+
+
+def stretches(begins: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """(positions, documents) of a row in stretches that don't see one another, from where they begin, rising from 0."""
+    document_S = np.repeat(begins.astype(np.int32), np.diff(begins, append=size))
+    return _count(size) - document_S, document_S
+
+
+@lru_cache(maxsize=8)
+def _ones(size: int) -> np.ndarray:
+    return _read_only(np.ones(size, dtype=np.float32))
+
+
+@lru_cache(maxsize=8)
+def _count(size: int) -> np.ndarray:
+    return _read_only(np.arange(size, dtype=np.int64))
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array

@@ -16,7 +16,7 @@ from data_tools.files import write_whole
 from megatron_ext import platform
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch, stack
-from megatron_ext.data.rows import Row, masked
+from megatron_ext.data.rows import Row, filling_row, row_of
 from megatron_ext.evaluation.inputs import check_inputs
 from megatron_ext.training.loop import Progress
 from megatron_ext.training.step import forward_backward
@@ -61,7 +61,7 @@ def windows(corpus: IndexedCorpus, sequence_length: int) -> Iterator[Row]:
         tokens[: len(part)] = part
         mask = np.zeros(sequence_length, dtype=np.float32)
         mask[: len(part) - 1] = 1.0
-        yield Row(tokens[:-1], tokens[1:], mask)
+        yield row_of(tokens, mask)
 
 
 def _evaluate_run(run: Path, config: RunConfig, corpus: IndexedCorpus) -> dict[str, float]:
@@ -96,7 +96,7 @@ def _share(corpus: IndexedCorpus, config: RunConfig) -> Iterator[Batch]:
     rank, ranks = parallel_state.get_data_parallel_rank(), parallel_state.get_data_parallel_world_size()
     size, length = config.batch.micro_batch, config.batch.sequence_length
     rows = list(windows(corpus, length))
-    rows += [masked(length)] * (-len(rows) % (size * ranks))
+    rows += [filling_row(length)] * (-len(rows) % (size * ranks))
     for start in range(rank * size, len(rows), size * ranks):
         # All rows come from the one corpus: which of the run's sources they are counted under does not matter.
         yield stack(rows[start : start + size], [0] * size)

@@ -1,17 +1,16 @@
-"""Rows and batches hold the tokens that the plan names, and train the tokens they should."""
+"""Batches hold the samples that the plan names, shared out among ranks, whatever their number."""
 
 import numpy as np
 import pytest
 
-from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
-from data_tools.errors import InputError
 from megatron_ext.config import run_from_dict
-from megatron_ext.data.batches import FILLING, micro_batches
+from megatron_ext.data.batches import micro_batches, stack
+from megatron_ext.data.rows import filling_row, row_of
 from megatron_ext.data.sources import open_sources
-from megatron_ext.plan.samples import Sample, SamplePlan
+from megatron_ext.plan.samples import SamplePlan
 from tests.support import make_corpus, run_settings
 
-PAIR = np.dtype([("d1", "<i8"), ("d2", "<i8"), ("similarity", "<f4")])
+RAMP = [{"until_tokens": 128, "global_batch": 4}]
 
 
 @pytest.fixture(scope="module")
@@ -19,100 +18,65 @@ def corpus(tmp_path_factory):
     return make_corpus(tmp_path_factory.mktemp("batches"))
 
 
-def opened(corpus, *, length=16, **source):
-    settings = run_settings(corpus, steps=1, batch={"sequence_length": length, "global_batch": 8})
-    settings["sources"]["real"] |= {"tokens": 8 * length} | source
-    return open_sources(run_from_dict(settings, where="test"))["real"]
-
-
-def packed(corpus, folder, pairs, *, length=512):
-    np.save(folder / "pairs.npy", np.array([(*pair, 0.9) for pair in pairs], dtype=PAIR))
-    return opened(corpus, length=length, kind="pairs", pairs=str(folder))
-
-
-def test_a_pair_trains_d2_and_its_end_and_nothing_else(corpus, tmp_path):
-    row = packed(corpus, tmp_path, [(3, 5)]).row(Sample("real", 0, 0))
-    documents = IndexedCorpus(corpus / CORPUS_PREFIX)
-    d1, d2 = documents.document(3), documents.document(5)
-    assert [*row.tokens_S[: len(d1) + len(d2) - 1], d2[-1]] == [*d1, *d2]
-    assert row.labels_S[row.loss_mask_S == 1].tolist() == d2.tolist()
-
-
-def test_every_pair_comes_once_in_an_epoch_with_other_companions_in_the_next(corpus, tmp_path):
-    pairs = [(one, other) for one in range(40) for other in range(40) if (one + other) % 7 == 0]
-    source = packed(corpus, tmp_path, pairs)
-
-    def epoch(number):
-        rows = [source.documents(Sample("real", number, row)) for row in range(source.extent.rows)]
-        return [sorted(zip(row[::2], row[1::2], strict=True)) for row in rows]
-
-    for number in (0, 1):
-        assert sorted(pair for row in epoch(number) for pair in row) == sorted(pairs)
-    assert epoch(0) != epoch(1)
-
-
-def test_pairs_in_a_row_never_see_one_another_and_begin_at_position_0(corpus, tmp_path):
-    pairs = [(number, number + 1) for number in range(39)]
-    row = packed(corpus, tmp_path, pairs).row(Sample("real", 0, 0))
-    begins = np.flatnonzero(row.positions_S == 0)
-    assert len(begins) > 2
-    assert (row.document_S == begins[np.searchsorted(begins, np.arange(512), side="right") - 1]).all()
-    assert (row.positions_S == np.arange(512) - row.document_S).all()
-
-
-def test_a_pair_that_does_not_fit_is_refused_and_named(corpus, tmp_path):
-    with pytest.raises(InputError, match=r"pairs\.npy, pair 0: .*at most 17"):
-        packed(corpus, tmp_path, [(3, 5)], length=16)
-
-
-def test_a_window_that_reaches_the_end_goes_on_at_the_beginning(corpus):
-    source = opened(corpus)
-    everything = source.corpus.tokens(0, source.corpus.token_count)
-    row = source.row(Sample("real", 0, len(everything) - 5))
-    assert row.tokens_S.tolist() == [*everything[-5:], *everything[:11]]
-    assert row.labels_S.tolist() == [*everything[-4:], *everything[:12]]
-    assert row.loss_mask_S.all()
-    assert source.documents(Sample("real", 0, len(everything) - 5)) == [len(source.corpus) - 1, 0]
-
-
-def test_documents_of_a_window_are_kept_apart_where_asked_for(corpus):
-    source = opened(corpus, length=128, across_documents=False)
-    lengths = [int(length) for length in source.corpus.lengths]
-    row = source.row(Sample("real", 0, lengths[0] - 3))
-    assert np.flatnonzero(row.positions_S == 0).tolist()[:3] == [0, 3, 3 + lengths[1]]
-    assert source.documents(Sample("real", 0, lengths[0] - 3))[:3] == [0, 1, 2]
-
-
-def test_a_partial_last_step_is_filled_up_with_rows_that_train_nothing(corpus):
-    settings = run_settings(corpus, steps=1)
-    settings["sources"]["real"]["tokens"] = 13 * 16
+def opened(corpus, *, rows, batch):
+    settings = run_settings(corpus, steps=1, batch={"sequence_length": 16, "global_batch": 8} | batch)
+    settings["sources"]["real"]["tokens"] = 16 * rows
     config = run_from_dict(settings, where="test")
     sources = open_sources(config)
-    plan = SamplePlan.of(config, {name: source.extent for name, source in sources.items()})
-    assert config.steps == 2
-    batches = [
-        batch for rank in (0, 1) for batch in micro_batches(plan, sources, step=1, config=config, rank=rank, ranks=2)
+    return config, sources, SamplePlan.of(config, {name: source.extent for name, source in sources.items()})
+
+
+def batches_of(corpus, *, step, ranks, micro_batch, rows=24, **batch):
+    """The micro batches of a step, rank by rank."""
+    config, sources, plan = opened(corpus, rows=rows, batch={"micro_batch": micro_batch, **batch})
+    return [
+        list(micro_batches(plan, sources, step=step, config=config, rank=rank, ranks=ranks)) for rank in range(ranks)
     ]
-    assert [len(batch.tokens_RS) for batch in batches] == [2, 2, 2, 2]
-    trained = [
-        (batch.source_R[row] == FILLING, float(batch.loss_mask_RS[row].sum())) for batch in batches for row in (0, 1)
-    ]
-    assert sorted(mask for _, mask in trained) == [0.0] * 3 + [16.0] * 5
-    assert all(bool(filling) == (mask == 0) for filling, mask in trained)
+
+
+def trained_rows(batches):
+    """The rows of a step that are no filling, whichever rank has them."""
+    return sorted(
+        tuple(row)
+        for rank in batches
+        for micro in rank
+        for row, source in zip(micro.tokens_RS.tolist(), micro.source_R.tolist(), strict=True)
+        if source >= 0
+    )
 
 
 @pytest.mark.parametrize(("ranks", "micro_batch"), [(1, 1), (2, 2), (4, 1), (2, 4)])
-def test_ranks_and_micro_batch_share_out_the_same_global_batch(corpus, ranks, micro_batch):
-    def rows(ranks, micro_batch):
-        batch = {"sequence_length": 16, "global_batch": 8, "micro_batch": micro_batch}
-        config = run_from_dict(run_settings(corpus, steps=3, batch=batch), where="test")
-        sources = open_sources(config)
-        plan = SamplePlan.of(config, {name: source.extent for name, source in sources.items()})
-        batches = [
-            micro
-            for rank in range(ranks)
-            for micro in micro_batches(plan, sources, step=2, config=config, rank=rank, ranks=ranks)
-        ]
-        return sorted(row for micro in batches for row in micro.tokens_RS.tolist())
+@pytest.mark.parametrize("ramp", [[], RAMP], ids=["plain", "ramp"])
+def test_ranks_and_micro_batch_share_out_the_same_global_batch(corpus, ranks, micro_batch, ramp):
+    for step in range(3):
+        shared = batches_of(corpus, step=step, ranks=ranks, micro_batch=micro_batch, ramp=ramp)
+        assert trained_rows(shared) == trained_rows(batches_of(corpus, step=step, ranks=1, micro_batch=1, ramp=ramp))
 
-    assert rows(ranks, micro_batch) == rows(1, 8)
+
+@pytest.mark.parametrize(("ranks", "micro_batch"), [(1, 1), (2, 2), (4, 1), (2, 4)])
+def test_the_listed_samples_of_steps_are_what_their_batches_read(corpus, ranks, micro_batch):
+    """With a ramp, and a last step that is partial."""
+    _, sources, plan = opened(corpus, rows=21, batch={"ramp": RAMP})
+    assert [len(plan.samples_of(step)) for step in range(plan.steps)] == [4, 4, 8, 5]
+    for step in range(plan.steps):
+        listed = [tuple(sources[s.source].row(s).tokens_S.tolist()) for _, _, s in plan.consumed(step, step + 1)]
+        read = batches_of(corpus, step=step, ranks=ranks, micro_batch=micro_batch, rows=21, ramp=RAMP)
+        assert trained_rows(read) == sorted(listed)
+
+
+def test_a_partial_last_batch_gives_every_rank_as_many_whole_micro_batches(corpus):
+    batches = batches_of(corpus, step=2, ranks=2, micro_batch=2, rows=21)
+    assert [[len(micro.tokens_RS) for micro in rank] for rank in batches] == [[2, 2], [2, 2]]
+    filling = [micro.loss_mask_RS[micro.source_R < 0] for rank in batches for micro in rank]
+    assert sum(len(mask) for mask in filling) == 3
+    assert not any(mask.any() for mask in filling)
+
+
+def test_stretches_are_given_only_where_a_row_of_the_batch_has_some():
+    row, fill = row_of(np.arange(9)), filling_row(8)
+    assert stack([row, fill], [0, -1]).document_RS is None
+    halves = np.repeat([0, 4], 4).astype(np.int32)
+    two = type(row)(row.tokens_S, row.labels_S, row.loss_mask_S, row.positions_S - halves, halves)
+    batch = stack([row, two], [0, 1])
+    assert batch.document_RS.tolist() == [[0] * 8, halves.tolist()]
+    assert batch.source_R.tolist() == [0, 1]
