@@ -22,11 +22,13 @@ def whole_model(record: ModelRecord) -> Iterator[Any]:
     """The model with fresh weights, as long as the block lasts; its process group holds this process alone."""
     platform.start(tensor=1, pipeline=1, seed=0)
     try:
-        from megatron_ext.model import build_model
+        with _quiet():
+            from megatron_ext.model import build_model
 
-        yield build_model(
-            record.model, sequence_length=record.context, layout=LayoutConfig(), precision=record.precision
-        )
+            model = build_model(
+                record.model, sequence_length=record.context, layout=LayoutConfig(), precision=record.precision
+            )
+        yield model
     finally:
         platform.stop()
 
@@ -55,6 +57,10 @@ def save(model: Any, folder: Path) -> None:
 
 
 def _checkpoint() -> Any:
-    with warnings.catch_warnings(action="ignore"):  # Megatron-core names all that isn't installed
+    with _quiet():
         from megatron_ext import checkpoint
     return checkpoint
+
+
+def _quiet() -> warnings.catch_warnings:
+    return warnings.catch_warnings(action="ignore")  # Megatron-core names all that isn't installed
