@@ -69,6 +69,8 @@ def export_hf(
             (scratch / f"{name}.json").write_text(json.dumps(dict(values), indent=1) + "\n")
         for name, path in copied.items():
             shutil.copy(path, scratch / name)
+        for file in scratch.glob("*.safetensors"):  # safetensors lets nobody else read what it writes
+            shutil.copymode(scratch / "config.json", file)
         return {"tensors": len(table), "parameters": sum(sizes.values()), "files": len(plan)}
 
     inputs = _identity(folder) | {f"tokenizer/{name}": path for name, path in copied.items()}

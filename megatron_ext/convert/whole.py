@@ -26,11 +26,13 @@ def whole_model(record: ModelRecord) -> Iterator[list[Any]]:
     """
     platform.start(LayoutConfig(), seed=0)
     try:
-        from megatron_ext.model import build_model
+        with _quiet():
+            from megatron_ext.model import build_model
 
-        yield build_model(
-            record.model, sequence_length=record.context, layout=LayoutConfig(), precision=record.precision
-        )
+            model = build_model(
+                record.model, sequence_length=record.context, layout=LayoutConfig(), precision=record.precision
+            )
+        yield model
     finally:
         platform.stop()
 
@@ -50,7 +52,7 @@ def newest(folder: Path) -> Path:
 
 
 def load(model: list[Any], checkpoint: Path) -> None:
-    with warnings.catch_warnings(action="ignore"):  # Megatron-core names all that isn't installed
+    with _quiet():
         from megatron_ext.checkpoint import loading
 
     loading.load(checkpoint, model, None)
@@ -58,7 +60,11 @@ def load(model: list[Any], checkpoint: Path) -> None:
 
 def save(model: list[Any], folder: Path) -> None:
     """Write the weights as those of step 0."""
-    with warnings.catch_warnings(action="ignore"):
+    with _quiet():
         from megatron_ext.checkpoint import saving
 
     saving.save(folder, step=0, model=model, optimizer=None, state={"step": 0})
+
+
+def _quiet() -> warnings.catch_warnings:
+    return warnings.catch_warnings(action="ignore")  # Megatron-core names all that isn't installed

@@ -1,7 +1,7 @@
 """Everything that a run trains with, built on this rank and brought to where it left off."""
 
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from megatron_ext.training.loop import Trainer
 from megatron_ext.training.metrics import Metrics, gpu_name
 from megatron_ext.training.skips import Skips
 from megatron_ext.training.spikes import LossWatch
-from megatron_ext.training.tracking import Tracker
+from megatron_ext.training.tracking import Tracker, wandb_id
 
 
 def assemble(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[str, Source]) -> tuple[Trainer, int]:
@@ -34,7 +34,7 @@ def assemble(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[st
     """
     found, problems = require_sound(folder)
     model, optimizer = build_trainable(config, fresh=found is None and config.init_from is None)
-    state: dict[str, Any] = {"step": 0, "wandb_run": _new_run_id(), "skipped": [], "recent_losses": [], "trained": {}}
+    state: dict[str, Any] = {"step": 0, "wandb_run": None, "skipped": [], "recent_losses": [], "trained": {}}
     if found is not None:
         state = load(found, model=model, optimizer=optimizer)
     elif config.init_from is not None:
@@ -42,7 +42,8 @@ def assemble(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[st
         load(resolve(config.init_from), model=model, optimizer=optimizer if kept else None)
         if not kept:
             optimizer.reload_model_params()
-    tracker = Tracker(folder, config, run_id=state["wandb_run"], active=platform.is_first_rank())
+    wandb_run = _first_ranks(partial(wandb_id, folder, state["wandb_run"]))
+    tracker = Tracker(folder, config, run_id=wandb_run, active=platform.is_first_rank())
     for problem in problems:
         tracker.event("damaged", problem=problem)
     ranks = torch.distributed.get_world_size()
@@ -55,7 +56,7 @@ def assemble(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[st
         metrics=Metrics(config, ranks, gpu_name(), plan.rows_per_epoch, state["trained"]),
         skips=Skips(config.limits.skipped_steps, state["skipped"]),
         losses=LossWatch(config.limits.spike_deviations, state["recent_losses"]),
-        wandb_run=state["wandb_run"],
+        wandb_run=wandb_run,
     ), state["step"]  # fmt: skip
 
 
@@ -77,8 +78,8 @@ def _batches(config: RunConfig, plan: SamplePlan, sources: dict[str, Source]) ->
     return of
 
 
-def _new_run_id() -> str:
+def _first_ranks(choose: Callable[[], str]) -> str:
     """The first rank's choice, on every rank: a checkpoint's common part has to be the same on all."""
-    chosen = [uuid.uuid4().hex[:8]]
+    chosen = [choose() if platform.is_first_rank() else None]
     torch.distributed.broadcast_object_list(chosen)
     return chosen[0]

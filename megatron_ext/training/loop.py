@@ -98,6 +98,7 @@ def train_steps(
 
 def _save(trainer: Trainer, step: int, *, last: bool) -> None:
     """Begin a checkpoint; wait for the last one, which must not fail."""
+    trainer.tracker.sync()
     try:
         trainer.saver.save(step, trainer.model, trainer.optimizer, trainer.state(step))
         if last:

@@ -79,6 +79,11 @@ def test_a_large_model_is_exported_in_several_files_that_the_index_names(crossed
     assert index["metadata"]["total_size"] == sum(v.nbytes for v in tensors_of(folder / "exported").values())
 
 
+def test_an_export_is_as_readable_as_any_other_file(crossed):
+    exported = crossed["qwen3-tied"][0] / "exported"
+    assert len({path.stat().st_mode for path in exported.iterdir()}) == 1
+
+
 def test_weights_in_bf16_stay_in_bf16_and_others_become_fp32(crossed):
     assert read_record(crossed["bf16"][0] / "imported").precision == "bf16"
     assert read_record(crossed["qwen3-tied"][0] / "imported").precision == "fp32"
