@@ -73,3 +73,17 @@ def losses(folder: Path) -> list[float]:
     events = map(json.loads, (folder / "events.jsonl").read_text().splitlines())
     by_step = {event["step"]: event["loss"] for event in events if event["event"] == "step"}
     return [by_step[step] for step in sorted(by_step)]
+
+
+def train_many(folder: Path, runs: dict[str, dict[str, Any]], *, processes: int = 1) -> dict[str, list[float]]:
+    """Train runs one after the other in the same ranks; the losses of each. Run folders have the names of the runs."""
+    files = [folder / f"{name}.yaml" for name in runs]
+    for file, settings in zip(files, runs.values(), strict=True):
+        file.write_text(yaml.safe_dump(settings))
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", *launch, str(ROOT / "tests" / "train_many.py"), *map(str, files)], cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {name: losses(folder / name) for name in runs}

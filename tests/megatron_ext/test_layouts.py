@@ -5,42 +5,53 @@ Every layout starts from the same weights, drawn from the seed, and takes the sa
 
 import pytest
 
-from tests.support import MODEL, make_corpus, run_settings, train
+from tests.support import MODEL, make_corpus, run_settings, train_many
 
 STEPS = 20
-LAYOUTS = {
-    "tensor 2": (2, {"tensor": 2}),
-    "tensor 2, sequence parallel": (2, {"tensor": 2, "sequence_parallel": True}),
-    "pipeline 2": (2, {"pipeline": 2}),
-    "interleaved pipeline 2": (2, {"pipeline": 2, "chunks": 2}),
-    "data 2": (2, {}),
-    "data 2, nothing overlapped": (2, {"overlap": False}),
-    "whole layers computed again": (1, {"recompute": "full"}),
-    "attention computed again": (1, {"recompute": "selective"}),
-    "tensor 2 x pipeline 2": (4, {"tensor": 2, "pipeline": 2}),
+IN_ONE_PROCESS = {
+    "whole layers computed again": {"recompute": "full"},
+    "attention computed again": {"recompute": "selective"},
 }
-"""Name -> processes and layout."""
+IN_TWO = {
+    "tensor 2": {"tensor": 2},
+    "tensor 2, sequence parallel": {"tensor": 2, "sequence_parallel": True},
+    "pipeline 2": {"pipeline": 2},
+    "interleaved pipeline 2": {"pipeline": 2, "chunks": 2},
+    "data 2": {},
+    "data 2, nothing overlapped": {"overlap": False},
+}
+IN_FOUR = {
+    "tensor 2 x pipeline 2": {"tensor": 2, "pipeline": 2},
+    "tensor 2, sequence parallel, x interleaved pipeline 2": {
+        "tensor": 2, "sequence_parallel": True, "pipeline": 2, "chunks": 2,
+    },
+    "data 2 x tensor 2": {"tensor": 2},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """The run in one process."""
+def trained(tmp_path_factory):
+    """Name of a layout -> its losses."""
     folder = tmp_path_factory.mktemp("layouts")
     settings = run_settings(make_corpus(folder), steps=STEPS, model=MODEL | {"layers": 4})
-    return folder, settings, train(folder / "alone", settings)
+
+    def runs(layouts):
+        return {name: settings | {"layout": layout} for name, layout in layouts.items()}
+
+    bf16 = {"bf16": settings | {"precision": "bf16"}}
+    return (
+        train_many(folder, runs({"alone": {}} | IN_ONE_PROCESS))
+        | train_many(folder, runs(IN_TWO) | bf16, processes=2)
+        | train_many(folder, runs(IN_FOUR), processes=4)
+    )
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_a_parallel_layout_changes_no_loss(name, alone):
-    folder, settings, expected = alone
-    processes, layout = LAYOUTS[name]
-    found = train(folder / name, settings | {"layout": layout}, processes=processes)
-    assert len(found) == STEPS
-    assert found == pytest.approx(expected, rel=1e-5)
+@pytest.mark.parametrize("name", [*IN_ONE_PROCESS, *IN_TWO, *IN_FOUR])
+def test_a_layout_changes_no_loss(name, trained):
+    assert len(trained[name]) == STEPS
+    assert trained[name] == pytest.approx(trained["alone"], rel=1e-5)
 
 
-def test_bf16_with_fp32_main_weights_follows_fp32(alone):
-    folder, settings, expected = alone
-    found = train(folder / "bf16", settings | {"precision": "bf16"}, processes=2)
-    assert found == pytest.approx(expected, rel=0.02)
-    assert found != expected
+def test_bf16_with_fp32_main_weights_follows_fp32(trained):
+    assert trained["bf16"] == pytest.approx(trained["alone"], rel=0.02)
+    assert trained["bf16"] != trained["alone"]
