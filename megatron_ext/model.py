@@ -6,6 +6,7 @@ sequence x sequence scores (their attention). Ours take their place: `Norm` and 
 Shape suffixes: S positions, B rows, H query heads of this rank, G key-value heads of this rank, D head size, N hidden.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -67,7 +68,8 @@ class Attention(torch.nn.Module):
 def build_model(model: ModelConfig, *, sequence_length: int, layout: LayoutConfig, precision: str) -> GPTModel:
     """This rank's part of the model, with fresh weights.
 
-    The caller has started the platform. The embedding is padded; padded entries are never a label.
+    The caller has started the platform. The embedding is padded; padded entries are never a label and have no
+    probability, so that the loss doesn't depend on how many there are.
     """
     config = transformer_config(model, layout=layout, precision=precision)
     built = GPTModel(
@@ -82,7 +84,16 @@ def build_model(model: ModelConfig, *, sequence_length: int, layout: LayoutConfi
         position_embedding_type="rope",
     )
     built.rotary_pos_emb = Rotary(model)
+    if built.post_process:
+        built.output_layer.register_forward_hook(partial(_hide_padding, vocabulary=model.vocabulary))
     return built.cuda(torch.cuda.current_device()) if has_gpu() else built
+
+
+def _hide_padding(_layer: Any, _inputs: Any, output: tuple[Tensor, Any], *, vocabulary: int) -> None:
+    logits = output[0]
+    kept = vocabulary - parallel_state.get_tensor_model_parallel_rank() * logits.shape[-1]
+    if kept < logits.shape[-1]:
+        logits[..., max(0, kept) :] = float("-inf")
 
 
 def padded_vocabulary(vocabulary: int, tensor: int) -> int:
