@@ -18,8 +18,6 @@ from torch.overrides import TorchFunctionMode
 from data_tools.errors import InputError
 from megatron_ext.config import LayoutConfig
 
-COLLECTIVE_TIMEOUT = timedelta(minutes=10)
-
 
 class FusedAdam(torch.optim.Optimizer):
     """AdamW with one fused kernel, on CPU and GPU, that keeps `step` in the group as Apex and Transformer Engine do.
@@ -72,12 +70,13 @@ class FusedAdam(torch.optim.Optimizer):
             )
 
 
-def start(layout: LayoutConfig, *, seed: int) -> None:
+def start(layout: LayoutConfig, *, seed: int, timeout_minutes: float = 10.0) -> None:
     """Join the process group that the launcher describes, and lay out Megatron-core's groups over it.
 
     Args:
         layout: how one model is cut over ranks.
         seed: of whatever is random beside weights and samples, which have generators of their own.
+        timeout_minutes: after which a collective that not all ranks have joined fails.
 
     Raises:
         InputError: the number of processes is not a multiple of the ranks of one model.
@@ -99,7 +98,8 @@ def start(layout: LayoutConfig, *, seed: int) -> None:
             os.environ.setdefault(key, value)
         if has_gpu():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        torch.distributed.init_process_group("nccl" if has_gpu() else "gloo", timeout=COLLECTIVE_TIMEOUT)
+        timeout = timedelta(minutes=timeout_minutes)
+        torch.distributed.init_process_group("nccl" if has_gpu() else "gloo", timeout=timeout)
     parallel_state.initialize_model_parallel(
         layout.tensor,
         layout.pipeline,

@@ -30,7 +30,11 @@ def whole_model(record: ModelRecord) -> Iterator[list[Any]]:
             from megatron_ext.model import build_model
 
             model = build_model(
-                record.model, sequence_length=record.context, layout=LayoutConfig(), precision=record.precision
+                record.model,
+                sequence_length=record.context,
+                layout=LayoutConfig(),
+                precision=record.precision,
+                plain=True,
             )
         yield model
     finally:

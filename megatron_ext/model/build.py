@@ -5,6 +5,7 @@ the norm and attention of `layers.py`. Checkpoints of both have the same names.
 """
 
 import importlib.util
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,10 +39,12 @@ def build_model(
     precision: str,
     seed: int | None = None,
     isolated: bool = False,
+    plain: bool = False,
 ) -> list[GPTModel]:
     """This rank's chunks of the model: one, or `layout.chunks` of an interleaved pipeline.
 
-    The caller has started the platform. The embedding is padded; padded entries are never a label.
+    The caller has started the platform. The embedding is padded; padded entries are never a label and have no
+    probability, so that the loss doesn't depend on how many there are.
 
     Args:
         model: sizes.
@@ -50,10 +53,13 @@ def build_model(
         precision: fp32, bf16 or fp8.
         seed: of the first weights. None: they are not set, for they will be loaded.
         isolated: whether rows hold stretches that must not see one another; then attention is ours.
+        plain: whether Megatron-core's local layers are wanted even where Transformer Engine is: their weights have
+            the same names everywhere.
     """
-    config = transformer_config(model, layout=layout, precision=precision, isolated=isolated)
+    engine = has_transformer_engine() and not plain
+    config = transformer_config(model, layout=layout, precision=precision, engine=engine, isolated=isolated)
     chunks = [
-        _chunk(config, model, number, sequence_length=sequence_length, layout=layout, isolated=isolated)
+        _chunk(config, model, number, sequence_length, chunks=layout.chunks, engine=engine, isolated=isolated)
         for number in range(layout.chunks)
     ]
     if seed is not None:
@@ -66,16 +72,17 @@ def _chunk(
     config: TransformerConfig,
     model: ModelConfig,
     number: int,
-    *,
     sequence_length: int,
-    layout: LayoutConfig,
+    *,
+    chunks: int,
+    engine: bool,
     isolated: bool,
 ) -> GPTModel:
-    stage = {"ignore_virtual": False, "vp_stage": number if layout.chunks > 1 else None}
+    stage = {"ignore_virtual": False, "vp_stage": number if chunks > 1 else None}
     chunk = GPTModel(
         config=config,
-        transformer_layer_spec=_block(config, stage["vp_stage"], isolated=isolated),
-        vocab_size=padded_vocabulary(model.vocabulary, layout.tensor),
+        transformer_layer_spec=_block(config, stage["vp_stage"], engine=engine, isolated=isolated),
+        vocab_size=padded_vocabulary(model.vocabulary, config.tensor_model_parallel_size),
         max_sequence_length=sequence_length,
         pre_process=parallel_state.is_pipeline_first_stage(**stage),
         post_process=parallel_state.is_pipeline_last_stage(**stage),
@@ -86,7 +93,16 @@ def _chunk(
         vp_stage=stage["vp_stage"],
     )
     chunk.rotary_pos_emb = Rotary(model)
+    if chunk.post_process:
+        chunk.output_layer.register_forward_hook(partial(_hide_padding, vocabulary=model.vocabulary))
     return chunk.cuda(torch.cuda.current_device()) if has_gpu() else chunk
+
+
+def _hide_padding(_layer: Any, _inputs: Any, output: tuple[Tensor, Any], *, vocabulary: int) -> None:
+    logits = output[0]
+    kept = vocabulary - parallel_state.get_tensor_model_parallel_rank() * logits.shape[-1]
+    if kept < logits.shape[-1]:
+        logits[..., max(0, kept) :] = float("-inf")
 
 
 def padded_vocabulary(vocabulary: int, tensor: int) -> int:
@@ -95,9 +111,9 @@ def padded_vocabulary(vocabulary: int, tensor: int) -> int:
 
 
 def transformer_config(
-    model: ModelConfig, *, layout: LayoutConfig, precision: str, isolated: bool = False
+    model: ModelConfig, *, layout: LayoutConfig, precision: str, engine: bool = False, isolated: bool = False
 ) -> TransformerConfig:
-    """Our few sizes as Megatron-core's settings; arguments as for `build_model`."""
+    """Our few sizes as Megatron-core's settings; `engine`: whether layers are Transformer Engine's."""
     dtype = torch.float32 if precision == "fp32" else torch.bfloat16
     return TransformerConfig(
         num_layers=model.layers,
@@ -124,7 +140,7 @@ def transformer_config(
         # The mean is over all trained tokens of the global batch, however they fall on ranks and micro batches.
         calculate_per_token_loss=True,
         **_parallelism(layout),
-        **_kernels(precision, isolated=isolated),
+        **_kernels(precision, engine=engine, isolated=isolated),
     )
 
 
@@ -154,15 +170,15 @@ def _parallelism(layout: LayoutConfig) -> dict[str, Any]:
     return settings
 
 
-def _kernels(precision: str, *, isolated: bool) -> dict[str, Any]:
+def _kernels(precision: str, *, engine: bool, isolated: bool) -> dict[str, Any]:
     """Fused kernels where they can run. The jit-compiled ones of Megatron-core need a GPU only."""
     apex = importlib.util.find_spec("fused_weight_gradient_mlp_cuda") is not None
     settings = {
-        "gradient_accumulation_fusion": has_gpu() and (apex or has_transformer_engine()),
+        "gradient_accumulation_fusion": engine or (has_gpu() and apex),
         "bias_activation_fusion": has_gpu(),
         "cross_entropy_loss_fusion": has_gpu(),
         # The fused rotation knows one sequence of positions for all rows only.
-        "apply_rope_fusion": has_transformer_engine() and not isolated,
+        "apply_rope_fusion": engine and not isolated,
         "masked_softmax_fusion": False,
         "bias_dropout_fusion": False,
         "persist_layer_norm": False,
@@ -170,9 +186,9 @@ def _kernels(precision: str, *, isolated: bool) -> dict[str, Any]:
     return settings | ({"fp8": "hybrid"} if precision == "fp8" else {})
 
 
-def _block(config: TransformerConfig, chunk: int | None, *, isolated: bool) -> TransformerBlockSubmodules:
-    layer, final_norm = _engine_layer(config) if has_transformer_engine() else _local_layer(config)
-    if isolated or not has_transformer_engine():
+def _block(config: TransformerConfig, chunk: int | None, *, engine: bool, isolated: bool) -> TransformerBlockSubmodules:
+    layer, final_norm = _engine_layer(config) if engine else _local_layer(config)
+    if isolated or not engine:
         layer.submodules.self_attention.submodules.core_attention = Attention
     count = get_num_layers_to_build(config, vp_stage=chunk)
     return TransformerBlockSubmodules(layer_specs=[layer] * count, layer_norm=final_norm)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -98,7 +98,7 @@ def train_steps(
 
 def _save(trainer: Trainer, step: int, *, last: bool) -> None:
     """Begin a checkpoint; wait for the last one, which must not fail."""
-    trainer.tracker.sync()
+    trainer.tracker.sync()  # what a checkpoint covers is never trained, nor written, again
     try:
         trainer.saver.save(step, trainer.model, trainer.optimizer, trainer.state(step))
         if last:
@@ -144,8 +144,7 @@ def _take(trainer: Trainer, step: int, clock: StepClock) -> None:
     spike = trainer.losses.see(number, loss.loss, loss.by_source)
     if spike is not None and trainer.tracker.active:
         path = keep_spike(trainer.tracker.folder, spike, trainer.samples(step))
-        trainer.tracker.event("spike", step=number, loss=spike.loss, mean=spike.mean, deviation=spike.deviation,
-                              file=str(path.relative_to(trainer.tracker.folder)))  # fmt: skip
+        trainer.tracker.event("spike", **asdict(spike), file=str(path.relative_to(trainer.tracker.folder)))
 
 
 def train_step(trainer: Trainer, batches: Iterable[Batch], *, rate: float) -> tuple[StepLoss, bool, float]:

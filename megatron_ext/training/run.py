@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from megatron_ext.training.loop import Progress, Trainer
 
 
+COLLECTIVE_GRACE = 5.0
+"""Minutes."""
+
+
 def train(config: RunConfig, folder: Path, *, progress: "Progress | None" = None) -> bool:
     """Train a run to its end; False if a signal stopped it before (its checkpoint is written).
 
@@ -38,8 +42,10 @@ def train(config: RunConfig, folder: Path, *, progress: "Progress | None" = None
         plan, sources = check(config, folder, ranks=int(os.environ.get("WORLD_SIZE", "1")))
         if has_ended(config, folder):
             return True
-        with Watchdog(folder, rank=int(os.environ.get("RANK", "0")), limit=60 * config.limits.hang_minutes) as watchdog:
-            platform.start(config.layout, seed=config.seed)
+        patience = config.limits.hang_minutes
+        with Watchdog(folder, rank=int(os.environ.get("RANK", "0")), limit=60 * patience) as watchdog:
+            # Collectives have more patience than the watchdog, whose stacks say more than their timeout.
+            platform.start(config.layout, seed=config.seed, timeout_minutes=patience + COLLECTIVE_GRACE)
             try:
                 return _train(config, folder, plan, sources, request, watchdog, progress)
             finally:

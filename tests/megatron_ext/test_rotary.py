@@ -34,7 +34,7 @@ platform.start(LayoutConfig(), seed=1)
 model = build_model(scaled, sequence_length=12, layout=LayoutConfig(), precision="fp32", seed=1)[0].eval()
 tokens = torch.tensor([[3, 1, 4, 1, 5, 9], [2, 7, 1, 8, 2, 8]])
 places = torch.tensor([[5, 6, 7, 8, 9, 10], [0, 1, 2, 3, 4, 5]])
-logits = lambda: model(tokens, places, None)
+logits = lambda: model(tokens, places, None)[..., :40]
 unset = logits()
 model.rotary_pos_emb.positions_RS = torch.arange(6).expand(2, -1)
 found["same where positions count up"] = (logits() - unset).abs().max().item()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from megatron_ext.convert.record import read_record
-from tests.megatron_ext.convert.models import CASES, logits, make_model, tensors_of
+from tests.megatron_ext.convert.models import CASES, logits, make_model, tensors_of, tokens_RS
 from tests.support import ROOT
 
 SHARD_BYTES = "20000"
@@ -41,6 +41,13 @@ def test_an_imported_model_has_the_logits_of_transformers(case, crossed):
         assert apart.mean() < 0.02 * expected.std()
     else:
         assert apart.max() < 1e-4
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "bf16"])
+def test_the_loss_is_that_of_transformers_though_the_vocabulary_is_padded(case, crossed):
+    folder, expected = crossed[case]
+    loss = torch.nn.functional.cross_entropy(expected.flatten(0, 1), tokens_RS().flatten())
+    assert float((folder / "loss.txt").read_text()) == pytest.approx(loss.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("case", CASES)
