@@ -3,14 +3,25 @@
 Called by a launcher with run files; each is trained into the folder of its name.
 """
 
+import os
 import sys
 from pathlib import Path
+
+import torch
 
 from megatron_ext.cli.local import die_with_parent
 from megatron_ext.config import load_run
 from megatron_ext.training.run import train
 
+
+def meet(place: Path) -> None:
+    """Join a process group of this run's own: the launcher's store knows one group only."""
+    rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    torch.distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=ranks)
+
+
 if __name__ == "__main__":
     die_with_parent()
     for run_file in map(Path, sys.argv[1:]):
+        meet(run_file.with_suffix(".store"))
         train(load_run(run_file), run_file.with_suffix(""))
