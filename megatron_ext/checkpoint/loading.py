@@ -15,7 +15,7 @@ from data_tools.errors import InputError
 from megatron_ext import platform
 from megatron_ext.checkpoint import folders, integrity
 from megatron_ext.checkpoint.saving import STATE
-from megatron_ext.checkpoint.shards import OPTIMIZER, PREFIX, bare, distributed, sharded_state
+from megatron_ext.checkpoint.shards import OPTIMIZER, PREFIX, bare, distributed, state_to_load
 
 
 def require_sound(run: Path) -> tuple[Path | None, list[str]]:
@@ -80,7 +80,7 @@ def load(folder: Path, model: list[Any], optimizer: Any | None) -> dict[str, Any
         groups = {name: part for name, part in common[OPTIMIZER].items() if name != "param_state"}
         distributed(optimizer).load_state_dict(groups)
     with warnings.catch_warnings(action="ignore"):  # torch announces its own deprecations at each load
-        state = sharded_state(model, optimizer)
+        state = state_to_load(model, optimizer)
         loaded = dist_checkpointing.load(state, str(folder), validate_access_integrity=False)
     for number, chunk in enumerate(model):
         bare(chunk).load_state_dict(loaded[f"model{number}"])

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from megatron.core import parallel_state
 from megatron.core.dist_checkpointing.state_dict_utils import save_preprocess
-from megatron.core.dist_checkpointing.strategies.fully_parallel import FullyParallelSaveStrategyWrapper
 from megatron.core.dist_checkpointing.strategies.torch import (
     MCoreSavePlanner,
-    TorchDistSaveShardedStrategy,
     _replace_state_dict_keys_with_sharded_keys,
     mcore_to_pyt_state_dict,
 )
@@ -37,12 +34,6 @@ class Planner:
     """Turns sharded states into writes. Called by all ranks."""
 
     def __init__(self) -> None:
-        # Every data-parallel rank holds all weights: each writes a share of them.
-        self._sharing = FullyParallelSaveStrategyWrapper(
-            TorchDistSaveShardedStrategy("torch_dist", 1),
-            parallel_state.get_data_parallel_group(with_context_parallel=True),
-            do_cache_distribution=True,
-        )
         self._plan: SavePlan | None = None
         self.metadata: Metadata | None = None
         """Of the whole checkpoint; on the first rank only."""
@@ -54,7 +45,6 @@ class Planner:
         Later they only compare it with what they held before, and sum up the bytes.
         """
         sharded, common = save_preprocess(state, validate_access_integrity=self._plan is None)
-        self._sharing.apply_saving_parallelization(sharded)
         by_key, _, _ = _replace_state_dict_keys_with_sharded_keys(sharded, keep_only_main_replica=True)
         planner = MCoreSavePlanner(flatten_state_dict=False)
         planner.set_up_planner(mcore_to_pyt_state_dict(by_key), is_coordinator=platform.is_first_rank())

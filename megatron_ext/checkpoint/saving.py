@@ -25,7 +25,7 @@ from megatron.core.dist_checkpointing.strategies.filesystem_async import FileSys
 from megatron_ext import platform
 from megatron_ext.checkpoint import folders, integrity
 from megatron_ext.checkpoint.planning import Planner
-from megatron_ext.checkpoint.shards import sharded_state
+from megatron_ext.checkpoint.shards import state_to_save
 from megatron_ext.checkpoint.writing import Background, Foreground, SaveFailedError, Written, staged, write
 from megatron_ext.config import CheckpointConfig
 
@@ -85,8 +85,7 @@ class Saver:
         """
         started = time.monotonic()
         self._complete()
-        synchronize_parameters(model)
-        writes = self._planner.writes(sharded_state(model, optimizer) | {STATE: state})
+        writes = self._planner.writes(state_to_save(model, optimizer) | {STATE: state})
         partial_folder = folders.partial_folder(self.run, step)
         _by_first_rank(partial_folder, partial(_make_room, bytes=round(writes.bytes * MARGIN)))
         job = partial(write, staged(writes), partial_folder, rank=torch.distributed.get_rank())
@@ -130,7 +129,7 @@ class Saver:
         outcome = under_way.writer.result()
         first = platform.is_first_rank()
         outcomes: list[Any] | None = [None] * torch.distributed.get_world_size() if first else None
-        torch.distributed.gather_object(str(outcome) if isinstance(outcome, Exception) else outcome, outcomes)
+        torch.distributed.gather_object(_told(outcome) if isinstance(outcome, Exception) else outcome, outcomes)
         _by_first_rank(folders.partial_folder(self.run, under_way.step), partial(self._give_name, outcomes=outcomes))
         now = time.monotonic()
         self.seconds = now - under_way.started
@@ -138,9 +137,9 @@ class Saver:
 
     def _give_name(self, partial_folder: Path, *, outcomes: list[Written | str]) -> None:
         """On the first rank: what is left to do when all files but the lists are written."""
-        for problem in outcomes:
+        for rank, problem in enumerate(outcomes):
             if isinstance(problem, str):
-                raise OSError(problem)
+                raise OSError(f"{problem} (rank {rank})")
         FileSystemWriterAsync(partial_folder).finish(self._planner.metadata, [written.results for written in outcomes])
         save_config(CheckpointingConfig("torch_dist", 1), str(partial_folder))
         files = {name: entry for written in outcomes for name, entry in written.files.items()}
@@ -162,11 +161,8 @@ def save(run: Path, *, step: int, model: list[Any], optimizer: Any | None, state
     Saver(run, CheckpointConfig(asynchronous=False)).save(step, model, optimizer, state)
 
 
-def synchronize_parameters(model: list[Any]) -> None:
-    """Bring every weight up to date: with overlap, ranks exchange the last step's only when the next one needs them."""
-    for chunk in model:
-        if hasattr(chunk, "ddp_config") and chunk.ddp_config.overlap_param_gather:
-            chunk.start_param_sync(force_sync=True)
+def _told(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _make_room(folder: Path, *, bytes: int) -> None:
@@ -188,7 +184,7 @@ def _by_first_rank(folder: Path, action: Callable[[Path], None]) -> None:
         try:
             action(folder)
         except OSError as error:
-            problem = [error.strerror or str(error)]
+            problem = [_told(error)]
             shutil.rmtree(folder, ignore_errors=True)
     torch.distributed.broadcast_object_list(problem)
     if problem[0] is not None:

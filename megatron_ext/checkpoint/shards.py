@@ -4,7 +4,8 @@ The distributed optimizer cuts its flat buffers into equal shares, wherever that
 `fully_reshardable` layout gathers the shares of all data-parallel ranks before each save, and at loading gives every
 rank the whole. Here each rank names its own share instead: a stretch of a parameter, read row by row, is at most a
 few boxes of it, and a checkpoint takes boxes. The tensors in the files have the same names and shapes, so either
-reads what the other wrote; nothing is gathered or copied.
+reads what the other wrote; nothing is gathered or copied. Weights are saved by the same shares: each rank those that
+it has updated itself, so that it need not wait for the others'.
 
 Keys of the dictionaries are of no importance to the files: a tensor is known by its own key, which names the layer in
 the whole model. That is why chunks and stages may change between saving and loading.
@@ -13,9 +14,9 @@ the whole model. That is why chunks and stages may change between saving and loa
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from megatron.core.dist_checkpointing.dict_utils import nested_values
+from megatron.core.dist_checkpointing.dict_utils import extract_matching_values, nested_values
 from megatron.core.dist_checkpointing.mapping import ShardedTensor, ShardedTensorFactory
 from torch import Tensor
 
@@ -23,30 +24,72 @@ OPTIMIZER = "optimizer"
 OPTIMIZER_LAYOUT = "fully_reshardable"
 PREFIX = "optimizer.state"
 
+Shard = ShardedTensor | ShardedTensorFactory
+
 Box = tuple[tuple[int, ...], tuple[int, ...]]
 """Offsets and sizes, by dimension."""
 
 
-def sharded_state(model: list[Any], optimizer: Any | None) -> dict[str, Any]:
-    """Everything that a checkpoint holds of them. The tensors are those in use: reading into them loads.
+class Share(NamedTuple):
+    """The stretch of a parameter that this rank updates."""
+
+    shard: Shard
+    """Where the parameter stands in the whole model."""
+    parameter: Tensor
+    start: int
+    """Its first element in the parameter."""
+    tensors: dict[str, Tensor]
+    """Main parameter and moments of the stretch, flat."""
+
+
+def state_to_save(model: list[Any], optimizer: Any | None) -> dict[str, Any]:
+    """Everything that this rank writes: of weights and moments, what it updates itself.
 
     Args:
         model: this rank's chunks, in DistributedDataParallel or bare.
-        optimizer: Megatron-core's distributed one. Its state exists: a step was taken, or `load_state_dict` called.
+        optimizer: Megatron-core's distributed one, after a step; None: all weights, and nothing else.
     """
-    state: dict[str, Any] = {f"model{i}": bare(chunk).sharded_state_dict() for i, chunk in enumerate(model)}
+    state = _weights(model)
     if optimizer is None:
         return state
-    by_parameter = {id(shard.data): shard for shard in nested_values(state) if hasattr(shard, "key")}
+    trained = {id(parameter) for chunk in model for parameter in chunk.parameters() if parameter.requires_grad}
+    shares = list(_shares(state, distributed(optimizer)))
+    _, others = extract_matching_values(state, lambda shard: id(getattr(shard, "data", None)) in trained)
+    weights = (
+        box
+        for shard, parameter, start, tensors in shares
+        for box in _boxes("", shard, parameter, parameter.view(-1)[start : start + tensors["param"].numel()], start)
+    )
+    return others | {"weights": dict(enumerate(weights)), OPTIMIZER: _moments(shares, distributed(optimizer))}
+
+
+def state_to_load(model: list[Any], optimizer: Any | None) -> dict[str, Any]:
+    """Everything that this rank needs: all its weights, and its share of the moments. Reading into them loads.
+
+    Args:
+        model: this rank's chunks, in DistributedDataParallel or bare.
+        optimizer: Megatron-core's distributed one. Its state exists already.
+    """
+    state = _weights(model)
+    if optimizer is None:
+        return state
     inner = distributed(optimizer)
+    return state | {OPTIMIZER: _moments(list(_shares(state, inner)), inner)}
+
+
+def _weights(model: list[Any]) -> dict[str, Any]:
+    return {f"model{number}": bare(chunk).sharded_state_dict() for number, chunk in enumerate(model)}
+
+
+def _moments(shares: list[Share], inner: Any) -> dict[str, Any]:
     boxes = (
-        piece
-        for parameter, start, tensors in owned(inner)
+        box
+        for shard, parameter, start, tensors in shares
         for name, tensor in tensors.items()
-        for piece in _pieces(f"{PREFIX}.{name}", by_parameter[id(parameter)], parameter, tensor, start)
+        for box in _boxes(f"{PREFIX}.{name}.", shard, parameter, tensor, start)
     )
     parts = {"param_state": dict(enumerate(boxes)), "param_state_sharding_type": OPTIMIZER_LAYOUT}
-    return state | {OPTIMIZER: inner.state_dict() | parts}
+    return inner.state_dict() | parts
 
 
 def bare(chunk: Any) -> Any:
@@ -60,14 +103,15 @@ def distributed(optimizer: Any) -> Any:
     return inner
 
 
-def owned(inner: Any) -> Iterator[tuple[Tensor, int, dict[str, Tensor]]]:
-    """(model parameter, first element, main parameter and moments from there on) for all that this rank updates."""
+def _shares(state: dict[str, Any], inner: Any) -> Iterator[Share]:
+    """What this rank updates, parameter by parameter."""
+    shards = {id(shard.data): shard for shard in nested_values(state) if hasattr(shard, "key")}
     for buffer in inner.gbuf_ranges:
         for buckets in buffer.values():
             for bucket in buckets:
                 for parameter, ranges in bucket["param_map"].items():
                     tensors = inner._get_main_param_and_optimizer_states(parameter)
-                    yield parameter, ranges["param"].start, tensors
+                    yield Share(shards[id(parameter)], parameter, ranges["param"].start, tensors)
 
 
 def boxes_of(shape: tuple[int, ...], start: int, stop: int) -> Iterator[Box]:
@@ -92,10 +136,8 @@ def _in_row(row: int, boxes: Iterator[Box]) -> Iterator[Box]:
     return (((row, *offsets), (1, *sizes)) for offsets, sizes in boxes)
 
 
-def _pieces(
-    prefix: str, shard: ShardedTensor | ShardedTensorFactory, parameter: Tensor, tensor: Tensor, start: int
-) -> Iterator[ShardedTensor]:
-    """One flat state tensor, of a stretch of a parameter that begins at `start`, as boxes of the whole one."""
+def _boxes(prefix: str, shard: Shard, parameter: Tensor, tensor: Tensor, start: int) -> Iterator[ShardedTensor]:
+    """A flat tensor that belongs to the stretch of a parameter from `start` on, as boxes of the whole one."""
     flat, stop = tensor.detach().view(-1), start + tensor.numel()
     # A gated projection is one parameter here and two tensors in the file: the factory says which.
     parts = list(nested_values({"parts": shard.build()})) if isinstance(shard, ShardedTensorFactory) else [shard]
@@ -116,7 +158,7 @@ def _box(
     local_offset = (0,) * leading + offsets
     return replace(
         part,
-        key=f"{prefix}.{part.key}",
+        key=prefix + part.key,
         data=flat.view(local_shape),
         dtype=flat.dtype,
         local_shape=local_shape,

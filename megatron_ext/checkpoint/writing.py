@@ -72,7 +72,7 @@ def write(writes: Writes, folder: Path, *, rank: int) -> Written:
     )
     _, outcome = results.get()
     if isinstance(outcome, Exception):
-        raise outcome
+        raise _cause(outcome)
     names = [name]
     if rank == 0:
         torch.save(writes.common, folder / COMMON)
@@ -84,6 +84,7 @@ class Background:
     """A function that runs in a forked process, and its result."""
 
     def __init__(self, function: Callable[[], Any]):
+        self._held = function  # memory that the fork shares, such as pinned memory, must not be used for other things
         reader, writer = os.pipe()
         parent = os.getpid()
         with warnings.catch_warnings(action="ignore"):  # of forks beside threads: the child uses nothing of theirs
@@ -150,6 +151,14 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before the line above
         os._exit(1)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What the system said: torch's own error is about the position in the file that it did not reach."""
+    found = error
+    while not isinstance(found, OSError) and found.__context__ is not None:
+        found = found.__context__
+    return found if isinstance(found, OSError) else error
 
 
 def _staged(data: Any) -> Any:

@@ -120,7 +120,7 @@ def _finish(trainer: Trainer, finished: Callable[[], Saved | None]) -> None:
 def _note(trainer: Trainer, saved: Saved | None) -> None:
     if saved is not None:
         trainer.tracker.event(
-            "checkpoint", step=saved.step, seconds=round(saved.seconds, 3), stall=round(saved.stall, 4),
+            "checkpoint", step=saved.step, seconds=round(saved.seconds, 4), stall=round(saved.stall, 4),
             bytes=saved.bytes,
         )  # fmt: skip
 
