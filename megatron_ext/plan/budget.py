@@ -9,7 +9,7 @@ from typing import Any
 
 from data_tools.errors import InputError
 from megatron_ext.config import RunConfig
-from megatron_ext.plan.cost import parameters, training_flops
+from megatron_ext.plan.cost import checkpoint_bytes, parameters, training_flops
 from megatron_ext.plan.extent import Extent
 from megatron_ext.plan.phases import phases_of
 
@@ -96,7 +96,8 @@ def arm_budget(
         source_documents: source name -> documents of its corpus, where known.
 
     Returns:
-        {"steps", "samples", "tokens", "unique", "repeated", "flops", "parameters", "sources"}; each source has
+        {"steps", "samples", "tokens", "unique", "repeated", "flops", "parameters", "checkpoint_bytes", "sources"};
+        each source has
         {"kind", "corpus_tokens", "trained", "phases", "unique", "repeated", "epochs", "max_epochs"}, and "documents",
         "pairs" and "filled" (the share of real tokens in its rows) where there are such. "phases" are its trained
         tokens phase by phase. Tokens of a source of pairs are its rows', padding included. `unique` counts each token
@@ -117,6 +118,7 @@ def arm_budget(
         "repeated": sum(source["repeated"] for source in sources.values()),
         "flops": training_flops(config.model, config.tokens, config.batch.sequence_length),
         "parameters": parameters(config.model),
+        "checkpoint_bytes": checkpoint_bytes(config),
         "sources": sources,
     }
 
