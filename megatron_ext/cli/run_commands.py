@@ -14,6 +14,9 @@ import typer
 from megatron_ext.cli.output import Progress, print_result, say, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from data_tools.corpus.indexed import IndexedCorpus
     from megatron_ext.config import RunConfig
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiments" / "demo.yaml"
@@ -57,21 +60,22 @@ def demo(
 def plan(
     run: RunFile,
     steps: Annotated[str, typer.Option(metavar="A:B", help="List the samples of these steps instead.")] = "",
+    ranks: Annotated[int, typer.Option(min=1, help="GPUs in all, for the memory of each.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Print what a run costs, source by source, or why it can't be run. Trains nothing.
 
     \b
-    Example: megatron-ext plan configs/runs/my_run.yaml
+    Example: megatron-ext plan configs/runs/my_run.yaml --ranks 64
     Example: megatron-ext plan configs/runs/my_run.yaml --steps 41200:41210
     """
     from megatron_ext.config import load_run
 
     config = load_run(run)
     if steps:
-        _list_samples(config, steps)
+        _list_samples(config, steps, as_json=as_json)
         return
-    budget = _checked_budget(config)
+    budget = _checked_budget(config, ranks)
     if as_json:
         print_result(budget, as_json=True)
     else:
@@ -159,18 +163,21 @@ def report(
         say(f"Report: {experiment / 'report.html'}")
 
 
-def _checked_budget(config: "RunConfig") -> dict[str, Any]:
+def _checked_budget(config: "RunConfig", ranks: int) -> dict[str, Any]:
     from megatron_ext.data.sources import open_sources
     from megatron_ext.plan.budget import arm_budget, settle
+    from megatron_ext.plan.cost import memory_per_gpu
 
     sources = open_sources(config)
     extents = {name: source.extent for name, source in sources.items()}
     settle(config, extents)
     documents = {name: len(source.corpus) for name, source in sources.items()}
-    return arm_budget(config, extents, source_documents=documents)
+    budget = arm_budget(config, extents, source_documents=documents)
+    return budget | {"ranks": ranks, "memory_per_gpu": dict(memory_per_gpu(config, ranks))}
 
 
-def _list_samples(config: "RunConfig", steps: str) -> None:
+def _list_samples(config: "RunConfig", steps: str, *, as_json: bool) -> None:
+    """Print where each sample of some steps comes from, down to its documents' names."""
     from data_tools.errors import InputError
     from megatron_ext.data.sources import open_sources
     from megatron_ext.plan.samples import SamplePlan
@@ -178,10 +185,30 @@ def _list_samples(config: "RunConfig", steps: str) -> None:
     first, _, stop = steps.partition(":")
     if not (first.isdigit() and stop.isdigit()):
         raise InputError(where="--steps", found=repr(steps), expected="A:B", fix="Give two numbers, such as 10:12.")
-    say("step\tsource\tepoch\tstart")
-    sizes = {name: source.size for name, source in open_sources(config).items()}
-    for step, sample in SamplePlan.of(config, sizes).consumed(int(first), int(stop)):
-        say(f"{step}\t{sample.source}\t{sample.epoch}\t{sample.start}")
+    sources = open_sources(config)
+    plan = SamplePlan.of(config, {name: source.extent for name, source in sources.items()})
+    names = {name: _document_names(source.corpus) for name, source in sources.items()}
+    rows = []
+    for step, number, sample in plan.consumed(int(first), int(stop)):
+        documents = [names[sample.source](document) for document in sources[sample.source].documents(sample)]
+        place = {"source": sample.source, "epoch": sample.epoch, "start": sample.start}
+        rows.append({"step": step, "sample": number, **place, "documents": documents})
+    if as_json:
+        print_result({"samples": rows}, as_json=True)
+        return
+    say("step\tsample\tsource\tepoch\tstart\tdocuments")
+    for row in rows:
+        say("\t".join(map(str, [*list(row.values())[:-1], ", ".join(map(str, row["documents"]))])))
+
+
+def _document_names(corpus: "IndexedCorpus") -> "Callable[[int], str | int]":
+    """Number of a document -> its name; the number itself where the corpus keeps no names."""
+    from data_tools.corpus.groups import read_ids
+    from data_tools.corpus.indexed import file_of
+
+    if not file_of(corpus.prefix, ".ids.jsonl.zst").exists():
+        return lambda number: number
+    return read_ids(corpus.prefix).__getitem__
 
 
 def _print_budget(budget: dict[str, Any]) -> None:
@@ -189,11 +216,14 @@ def _print_budget(budget: dict[str, Any]) -> None:
     from rich.table import Table
 
     columns = ("kind", "documents", "corpus_tokens", "trained", "unique", "repeated", "epochs", "max_epochs")
-    table = Table("source", *(column.replace("_", " ") for column in columns))
+    phases = range(max(len(source["phases"]) for source in budget["sources"].values()))
+    by_phase = [f"phase {number}" for number in phases] if len(phases) > 1 else []
+    table = Table("source", *(column.replace("_", " ") for column in columns), *by_phase)
     for column in table.columns[2:]:
         column.justify = "right"
     for name, source in budget["sources"].items():
-        table.add_row(name, *(shown(source.get(column)) for column in columns))
+        trained = source["phases"] if by_phase else []
+        table.add_row(name, *(shown(source.get(column)) for column in columns), *map(shown, trained))
     # A file has no width: nothing is to be cut off there.
     Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE).print(table)
     print_result({name: value for name, value in budget.items() if name != "sources"}, as_json=False)

@@ -96,8 +96,8 @@ def arm_budget(
         source_documents: source name -> documents of its corpus, where known.
 
     Returns:
-        {"steps", "samples", "tokens", "unique", "repeated", "flops", "parameters", "checkpoint_bytes",
-        "sources"}; each source has
+        {"steps", "samples", "tokens", "unique", "repeated", "flops", "parameters", "checkpoint_bytes", "sources"};
+        each source has
         {"kind", "corpus_tokens", "trained", "phases", "unique", "repeated", "epochs", "max_epochs"}, and "documents",
         "pairs" and "filled" (the share of real tokens in its rows) where there are such. "phases" are its trained
         tokens phase by phase. Tokens of a source of pairs are its rows', padding included. `unique` counts each token

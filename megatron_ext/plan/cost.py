@@ -1,4 +1,4 @@
-"""What a model costs: parameters, FLOPs of training and of generation, memory on a GPU. Arithmetic only.
+"""What a model costs: parameters, FLOPs of training and of generation, memory on a GPU, bytes on disk. Arithmetic only.
 
 A multiplication and an addition are two FLOPs. Attention is causal: a token at position p meets p + 1 keys, itself
 included. Looking up an embedding, norms and rotations are not counted: together they are below 1%.
@@ -19,13 +19,13 @@ def parameters(model: ModelConfig) -> int:
 def training_flops(model: ModelConfig, tokens: int, sequence_length: int) -> int:
     """FLOPs of training on rows of full length, forward and backward, without recomputation.
 
-        3 tokens (2 (layers x matrices + hidden x vocabulary) + layers x 4 width (sequence_length + 1) / 2)
+        3 tokens (2 (layers x matrices + hidden x vocabulary) + layers x 4 heads x head_size (sequence_length + 1) / 2)
 
-    The backward pass costs twice the forward pass; each key that a token meets costs 4 x the width of all heads: score
-    and mean.
+    The backward pass costs twice the forward pass; each key that a token meets costs 4 heads x head_size: score and
+    mean. Where documents are isolated or pairs are packed, a token meets fewer keys: this is then an upper bound.
     """
     matrices = 2 * (model.layers * _layer_matrices(model) + model.hidden * model.vocabulary)
-    attention = model.layers * 2 * _width(model) * (sequence_length + 1)
+    attention = model.layers * 2 * _attention_width(model) * (sequence_length + 1)
     return 3 * tokens * (matrices + attention)
 
 
@@ -42,7 +42,7 @@ def generation_flops(model: ModelConfig, *, prompt: int, new: int, documents: in
         return 0
     passed = prompt + new - 1  # the last token written is never read
     matrices = 2 * model.layers * _layer_matrices(model) * passed
-    attention = model.layers * 4 * _width(model) * (passed * (passed + 1) // 2)
+    attention = model.layers * 4 * _attention_width(model) * (passed * (passed + 1) // 2)
     output = 2 * model.hidden * model.vocabulary * new
     return documents * (matrices + attention + output)
 
@@ -58,69 +58,67 @@ class Memory(TypedDict):
     total: int
 
 
-def checkpoint_bytes(config: RunConfig) -> int:
-    """Bytes of one checkpoint: the weights, and in float32 AdamW's two moments and, for bf16, the main weights."""
-    return parameters(config.model) * (_weight_bytes(config) + _state_bytes(config))
-
-
 def memory_per_gpu(config: RunConfig, ranks: int) -> Memory:
     """An estimate for the fullest GPU; leave a fifth on top for buffers and fragmentation.
 
-    Weights in the run's precision, gradients in float32, AdamW's two moments (and, for bf16, a float32 copy of the
-    weights) shared out over the data-parallel ranks, activations, logits in float32 twice.
+    Weights in the run's precision, gradients in float32, AdamW's two moments (and, below fp32, a float32 copy of the
+    weights) shared out over the data-parallel and context-parallel ranks, activations, logits in float32 twice.
 
     Args:
         config: the run.
         ranks: GPUs in all.
     """
     model, layout, batch = config.model, config.layout, config.batch
-    data_parallel = max(1, ranks // layout.model_ranks)
-    layers = -(-model.layers // layout.pipeline)
+    sharing = max(1, ranks // (layout.tensor * layout.pipeline))
+    layers = model.layers // layout.pipeline
     embeddings = model.vocabulary * model.hidden
     if layout.pipeline == 1 and not model.tied_embeddings:
         embeddings *= 2
     weights = (layers * _layer_matrices(model) + embeddings) // layout.tensor
+    width = _width(config)
     tokens = batch.micro_batch * batch.sequence_length // layout.context
-    # The first stage of a pipeline holds as many micro batches as there are stages, an interleaved one some more.
-    held = layout.pipeline + (layout.pipeline - 1) // layout.chunks if layout.chunks > 1 else layout.pipeline
     parts = {
-        "weights": weights * _weight_bytes(config),
+        "weights": weights * width,
         "gradients": weights * 4,
-        # Context ranks hold the same weights, and share the optimizer's state too.
-        "optimizer": weights * _state_bytes(config) // (data_parallel * layout.context),
-        "activations": tokens * _kept_per_token(config, layers) * _weight_bytes(config) * held,
+        "optimizer": weights * (8 if width == 4 else 12) // sharing,
+        "activations": tokens * _activations_of_a_token(config) * width,
         "logits": tokens * model.vocabulary // layout.tensor * 8,
     }
     return Memory(**parts, total=sum(parts.values()))
 
 
-def _kept_per_token(config: RunConfig, layers: int) -> int:
-    """Numbers that the layers of a stage keep for the backward pass, for each token of a micro batch.
+def checkpoint_bytes(config: RunConfig) -> int:
+    """One checkpoint: the weights in the run's precision, and in float32 once more with AdamW's two moments."""
+    return parameters(config.model) * (_width(config) + 12)
 
-    A layer keeps inputs of two norms and two blocks, q and its context, k and v, three of the FFN. Where whole layers
-    are computed again it keeps its input only, and one layer at a time the rest.
+
+def _activations_of_a_token(config: RunConfig) -> int:
+    """Numbers kept for the backward pass of one token, over all layers and micro batches in flight.
+
+    A layer keeps, for each token: inputs of two norms and two blocks, q and its context, k and v, three of the FFN.
+    Scores are never kept, so recomputing attention alone saves nothing; recomputing whole layers keeps their inputs,
+    and all of one layer while it is done again.
     """
     model, layout = config.model, config.layout
-    shared = layout.tensor if layout.sequence_parallel else 1
-    inside = (2 * _width(model) + 2 * model.kv_heads * model.head_size + 3 * model.ffn) // layout.tensor
-    whole = 4 * model.hidden // shared + inside
-    return layers * model.hidden // shared + whole if layout.recompute == "full" else layers * whole
+    stream = -(-model.hidden // layout.tensor) if layout.sequence_parallel else model.hidden
+    inside = 2 * _attention_width(model) + 2 * model.kv_heads * model.head_size + 3 * model.ffn
+    layer = 4 * stream + inside // layout.tensor
+    # The first stage holds as many micro batches as there are stages; interleaving adds those that wait for a chunk.
+    in_flight = layout.pipeline + (0 if layout.chunks == 1 else -(-(layout.pipeline - 1) // layout.chunks))
+    layers = model.layers // layout.pipeline * in_flight
+    return layers * stream + layer if layout.recompute == "full" else layers * layer
 
 
-def _weight_bytes(config: RunConfig) -> int:
+def _width(config: RunConfig) -> int:
+    """Bytes of a weight and of an activation; fp8 keeps both in bf16 and computes in 8 bits."""
     return 4 if config.precision == "fp32" else 2
 
 
-def _state_bytes(config: RunConfig) -> int:
-    return 8 if config.precision == "fp32" else 12
-
-
-def _width(model: ModelConfig) -> int:
-    """Of all heads together; that of the residual stream unless heads have a size of their own."""
+def _attention_width(model: ModelConfig) -> int:
     return model.heads * model.head_size
 
 
 def _layer_matrices(model: ModelConfig) -> int:
     """Weights of one layer's matrices: q and output, k and v, and the three of SwiGLU."""
-    attention = 2 * model.hidden * _width(model) + 2 * model.hidden * model.kv_heads * model.head_size
+    attention = 2 * model.hidden * (_attention_width(model) + model.kv_heads * model.head_size)
     return attention + 3 * model.hidden * model.ffn
