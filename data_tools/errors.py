@@ -10,5 +10,7 @@ class InputError(Exception):
     The four parts have to be named by whoever raises it, so that none is forgotten.
     """
 
+    status = EXIT_BAD_INPUT
+
     def __init__(self, *, where: str, found: str, expected: str, fix: str):
         super().__init__(f"{where}: found {found}, expected {expected}.\n  {fix}")

@@ -11,6 +11,7 @@ import torch
 
 from megatron_ext.cli.local import die_with_parent
 from megatron_ext.config import load_run
+from megatron_ext.training.lifecycle import StopRequest
 from megatron_ext.training.run import train
 
 
@@ -24,4 +25,5 @@ if __name__ == "__main__":
     die_with_parent()
     for run_file in map(Path, sys.argv[1:]):
         meet(run_file.with_suffix(".store"))
-        train(load_run(run_file), run_file.with_suffix(""))
+        with StopRequest() as request:
+            train(load_run(run_file), run_file.with_suffix(""), request=request)

@@ -8,7 +8,8 @@ micro batch is a process of its own, so that what one leaves in memory does not 
     python benchmarks/gpu/train.py --model sbp-3b --profile where the time of a step goes
     python benchmarks/gpu/train.py --quick                  the tiny model, on whatever device there is
 
-MFU is training FLOPs by the full formula (plan/cost.py), attention included, over seconds x the GPU's dense bf16 peak.
+MFU is training FLOPs by the full formula (plan/cost.py), attention included, over seconds x the GPU's dense bf16
+peak, where that is known (training/gpu_peaks.yaml).
 """
 
 import argparse
@@ -24,8 +25,6 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.support import median, random_corpus, run_settings, show  # noqa: E402
 
-H200_PEAK = 989e12
-"""Dense bf16 FLOP/s, NVIDIA's data sheet of the H200."""
 WARM = 5
 """Steps before measuring: compilation, autotuning, the allocator's growth."""
 SIZED = ("llama3.1-8b", "sbp-6b", "llama3.2-3b", "sbp-3b")
@@ -113,16 +112,17 @@ def _preset(name: str) -> Any:
 
 def _result(side: str, arguments: argparse.Namespace, seconds: list[float], memory: float) -> dict[str, Any]:
     from megatron_ext.plan.cost import training_flops
+    from megatron_ext.training.metrics import gpu_name, peak_flops
 
     tokens = arguments.global_batch * arguments.sequence_length
     flops = training_flops(_preset(arguments.model[0]), tokens, arguments.sequence_length)
-    step = median(seconds)
+    step, peak = median(seconds), peak_flops(gpu_name(), "bf16")
     return {
         "side": side,
         "micro batch": arguments.micro_batch[0],
         "seconds/step": round(step, 4),
         "tokens/s": round(tokens / step, 1),
-        "MFU": round(flops / step / H200_PEAK, 4),
+        "MFU": "unknown peak" if peak is None else round(flops / step / peak, 4),
         "memory GB": round(memory / 2**30, 1),
     }
 
@@ -130,11 +130,13 @@ def _result(side: str, arguments: argparse.Namespace, seconds: list[float], memo
 def _ours(arguments: argparse.Namespace) -> dict[str, Any]:
     """`megatron-ext train`, whole: its own events say how long each step took."""
     from megatron_ext.config import run_from_dict
+    from megatron_ext.training.lifecycle import StopRequest
     from megatron_ext.training.run import train
 
     with tempfile.TemporaryDirectory() as folder:
         config = run_from_dict(_settings(arguments, Path(folder)), where="benchmark")
-        train(config, Path(folder) / "run")
+        with StopRequest() as request:
+            train(config, Path(folder) / "run", request=request)
         events = [json.loads(line) for line in (Path(folder) / "run" / "events.jsonl").read_text().splitlines()]
     steps = [event["seconds"] for event in events if event["event"] == "step"]
     return _result("ours", arguments, steps[WARM:], _peak_memory())
@@ -158,7 +160,8 @@ def _profile(arguments: argparse.Namespace) -> dict[str, Any]:
 
     from megatron_ext import platform
     from megatron_ext.config import run_from_dict
-    from megatron_ext.training import run
+    from megatron_ext.training.lifecycle import StopRequest
+    from megatron_ext.training.run import train
 
     activities = [torch.profiler.ProfilerActivity.CPU]
     if platform.has_gpu():
@@ -166,8 +169,8 @@ def _profile(arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         arguments.steps = 3
         config = run_from_dict(_settings(arguments, Path(folder)), where="benchmark")
-        with torch.profiler.profile(activities=activities) as profile:
-            run.train(config, Path(folder) / "run")
+        with torch.profiler.profile(activities=activities) as profile, StopRequest() as request:
+            train(config, Path(folder) / "run", request=request)
     by = "self_cuda_time_total" if platform.has_gpu() else "self_cpu_time_total"
     return {"table": profile.key_averages().table(sort_by=by, row_limit=25, max_name_column_width=70)}
 
@@ -179,11 +182,11 @@ def _transformers(arguments: argparse.Namespace) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM, PretrainedConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    from megatron_ext.convert import hf_config
+    from megatron_ext.convert.hf_config import hf_config
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    values = hf_config(_preset(arguments.model[0]), sequence_length=arguments.sequence_length, eos=0)
-    config: PretrainedConfig = CONFIG_MAPPING[values["model_type"]](**{**values, "dtype": "bfloat16"})
+    values = hf_config(_preset(arguments.model[0]), context=arguments.sequence_length, tokens={}, dtype="bfloat16")
+    config: PretrainedConfig = CONFIG_MAPPING[values["model_type"]](**values)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa", dtype=torch.bfloat16).to(device)
     compiled = torch.compile(model) if device == "cuda" else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)

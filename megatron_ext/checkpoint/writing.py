@@ -24,7 +24,7 @@ from megatron.core.dist_checkpointing.strategies.filesystem_async import FileSys
 from torch import Tensor
 from torch.distributed.checkpoint.storage import WriteResult
 
-from data_tools.errors import InputError
+from data_tools.errors import EXIT_FAILED, InputError
 from megatron_ext.checkpoint.integrity import FileRecord, record
 from megatron_ext.checkpoint.planning import Writes
 
@@ -36,6 +36,8 @@ NICE = 10
 
 class SaveFailedError(InputError):
     """A checkpoint could not be written. Nothing of it is left, and the earlier ones are intact."""
+
+    status = EXIT_FAILED  # the run was in order, the disk was not
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def run_demo(experiment: Path, output: Path, *, quick: bool = False, force: list
         RunFailed: training or evaluation failed.
     """
     config = shortened(load_experiment(experiment)) if quick else load_experiment(experiment)
-    check_processes(config.processes, tensor=config.layout.tensor, pipeline=config.layout.pipeline, where=experiment)
+    check_processes(config.processes, config.layout, where=experiment)
     with locked(output):
         _run_stages(Demo(config, output), quick=quick, force=force or [])
     return output / "report.html"

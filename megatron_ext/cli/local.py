@@ -1,27 +1,45 @@
-"""Rank processes on this machine: a command of ours, started once for each rank by torch's launcher."""
+"""Rank processes on this machine: a command of ours, started once for each rank."""
 
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from data_tools.errors import InputError
 
+if TYPE_CHECKING:
+    from megatron_ext.config import LayoutConfig
+
 PR_SET_PDEATHSIG = 1
+POLL_SECONDS = 0.05
+GRACE_SECONDS = 5.0
+"""For ranks to say what is wrong themselves, once one has failed."""
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 def inside_ranks() -> bool:
-    """Whether a launcher (this one, torchrun, Slurm through torchrun) has started this process as a rank."""
+    """Whether a launcher (this one, torchrun, Slurm) has started this process as a rank."""
     return "WORLD_SIZE" in os.environ and "RANK" in os.environ
 
 
 def run_ranks(arguments: Sequence[str], *, processes: int) -> int:
-    """Run `megatron-ext <arguments>` as `processes` ranks; signals are passed on; returns the exit status.
+    """Run `megatron-ext <arguments>` as `processes` ranks; returns the exit status, as `launch` does."""
+    return launch([sys.executable, "-m", "megatron_ext", *arguments], processes=processes)
+
+
+def launch(command: Sequence[str], *, processes: int) -> int:
+    """Run a command as `processes` ranks of one group; signals are passed on to all; returns the exit status.
+
+    That is 0 if it is for all, else that of the rank that failed first; the others are ended soon after. torch's
+    launcher answers 1 whatever failed, ends ranks 30 s after SIGTERM, while they may still be saving, and dies of
+    SIGUSR1.
 
     Threads are shared out among the ranks unless OMP_NUM_THREADS says otherwise: with torch's default every rank
     would use every core, and they would slow each other down.
@@ -29,25 +47,46 @@ def run_ranks(arguments: Sequence[str], *, processes: int) -> int:
     threads = max(1, (os.cpu_count() or 1) // processes)
     quiet = "ignore::UserWarning,ignore::FutureWarning"  # of torch and Megatron-core, dozens at each start
     defaults = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": quiet}
-    environment = defaults | os.environ
-    command = [sys.executable, "-m", "megatron_ext", *arguments]
-    if processes > 1:
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
-        command = [sys.executable, *launcher, "megatron_ext", *arguments]
-    else:
-        environment |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
-    child = subprocess.Popen(command, env=environment, preexec_fn=die_with_parent)
+    group = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    ranks = [
+        subprocess.Popen(
+            command, env=defaults | os.environ | group | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            preexec_fn=die_with_parent,
+        )
+        for rank in range(processes)
+    ]  # fmt: skip
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        child.send_signal(number)
+        for rank in ranks:
+            rank.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in PASSED_ON}
     try:
-        status = child.wait()
+        return _status_of(ranks)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return 128 - status if status < 0 else status
+
+
+def _status_of(ranks: Sequence[subprocess.Popen]) -> int:
+    """Wait for all ranks; one that fails leaves the others in a collective that never ends, so they are killed."""
+    failed, deadline = 0, None
+    while any(rank.poll() is None for rank in ranks):
+        failed = failed or next((rank.returncode for rank in ranks if rank.returncode), 0)
+        if failed and deadline is None:
+            deadline = time.monotonic() + GRACE_SECONDS
+        if deadline is not None and time.monotonic() > deadline:
+            for rank in ranks:
+                rank.kill()
+        time.sleep(POLL_SECONDS)
+    failed = failed or next((rank.returncode for rank in ranks if rank.returncode), 0)
+    return 128 - failed if failed < 0 else failed
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def die_with_parent() -> None:
@@ -59,13 +98,14 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def check_processes(processes: int, *, tensor: int, pipeline: int, where: Path | str) -> None:
+def check_processes(processes: int, layout: "LayoutConfig", *, where: Path | str) -> None:
     """Refuse a number of processes that the layout can't use, before any of them is started."""
-    needed = tensor * pipeline
-    if processes < 1 or processes % needed:
+    needed = layout.model_ranks
+    if processes % needed:
         raise InputError(
             where=f"{where}, key 'layout'",
-            found=f"{processes} processes for tensor {tensor} x pipeline {pipeline}",
+            found=f"{processes} processes for tensor {layout.tensor} x pipeline {layout.pipeline} "
+            f"x context {layout.context}",
             expected=f"a multiple of {needed}",
             fix=f"Start with --processes {max(needed, processes // needed * needed)}, or choose a smaller layout.",
         )

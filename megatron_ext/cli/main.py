@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from data_tools.errors import EXIT_BAD_INPUT, EXIT_FAILED, InputError
+from data_tools.errors import EXIT_FAILED, InputError
 from megatron_ext.cli import convert_commands, data_commands, run_commands, synth_commands
 
 EXIT_INTERRUPTED = 130
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except InputError as error:
         _complain(str(error))
-        return EXIT_BAD_INPUT
+        return error.status
     except (KeyboardInterrupt, typer.Abort):
         status = EXIT_INTERRUPTED
     except BrokenPipeError:

@@ -101,17 +101,20 @@ def train(
         from data_tools.files import locked
         from megatron_ext.training.preflight import check
 
-        check_processes(processes, tensor=config.layout.tensor, pipeline=config.layout.pipeline, where=run)
+        check_processes(processes, config.layout, where=run)
         check(config, output, ranks=processes)
         arguments = ["train", str(run), "--output", str(output)] + ["--json"] * as_json
         with locked(output):
             raise typer.Exit(run_ranks(arguments, processes=processes))
 
-    from megatron_ext.training import run as training
+    from megatron_ext.training.lifecycle import StopRequest
 
     die_with_parent()
-    with Progress("training", unit="steps") as progress:
-        finished = training.train(config, output, progress=progress.update)
+    with StopRequest() as request:  # before torch is imported, which takes seconds
+        from megatron_ext.training.run import train as train_run
+
+        with Progress("training", unit="steps") as progress:
+            finished = train_run(config, output, request=request, progress=progress.update)
     if _is_first_rank():
         _print_end(output, finished=finished, as_json=as_json)
 
@@ -133,7 +136,7 @@ def evaluate(
         from megatron_ext.evaluation.inputs import check_inputs
 
         layout = check_inputs(runs, heldout)[0][0].layout
-        check_processes(processes, tensor=layout.tensor, pipeline=layout.pipeline, where=runs[0])
+        check_processes(processes, layout, where=runs[0])
         arguments = ["eval", *map(str, runs), "--heldout", str(heldout)] + ["--json"] * as_json
         raise typer.Exit(run_ranks(arguments, processes=processes))
 

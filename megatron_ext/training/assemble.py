@@ -14,6 +14,7 @@ from megatron_ext.checkpoint.loading import load, require_sound
 from megatron_ext.checkpoint.saving import Saver
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch, micro_batches
+from megatron_ext.data.pairs import Pairs
 from megatron_ext.data.sources import Source
 from megatron_ext.plan.samples import SamplePlan
 from megatron_ext.training.build import build_trainable
@@ -53,7 +54,7 @@ def assemble(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[st
         batches=_batches(config, plan, sources),
         samples=lambda step: described_samples(plan, sources, step),
         saver=Saver(folder, config.checkpoint), tracker=tracker,
-        metrics=Metrics(config, ranks, gpu_name(), plan.rows_per_epoch, state["trained"]),
+        metrics=Metrics(config, ranks, gpu_name(), plan.rows_per_epoch, _documents(sources), state["trained"]),
         skips=Skips(config.limits.skipped_steps, state["skipped"]),
         losses=LossWatch(config.limits.spike_deviations, state["recent_losses"]),
         wandb_run=wandb_run,
@@ -76,6 +77,14 @@ def _batches(config: RunConfig, plan: SamplePlan, sources: dict[str, Source]) ->
         return micro_batches(plan, sources, step=step, config=config, rank=rank, ranks=ranks)
 
     return of
+
+
+def _documents(sources: dict[str, Source]) -> dict[str, int]:
+    """Documents of a corpus; of a source of pairs, its pairs."""
+    return {
+        name: source.extent.size if isinstance(source, Pairs) else len(source.corpus)
+        for name, source in sources.items()
+    }
 
 
 def _first_ranks(choose: Callable[[], str]) -> str:

@@ -103,6 +103,8 @@ class Metrics:
     gpu: str | None
     """Name of the GPUs; None on CPUs."""
     rows_per_epoch: Mapping[str, int]
+    documents: Mapping[str, int]
+    """Source -> documents (pairs, of a source of pairs) that it has."""
     trained: Mapping[str, int] = field(default_factory=dict)
     """Source -> its trained tokens so far, over the whole run."""
 
@@ -138,6 +140,8 @@ class Metrics:
             "trained_tokens": loss.trained,
             **{f"trained/{name}": value for name, value in sorted(self.trained.items())},
             **{f"epochs/{name}": round(value, 6) for name, value in sorted(epochs.items())},
+            # Windows cut documents where they like: what is counted is how many went by, parts added up.
+            **{f"documents/{name}": round(value * self.documents[name]) for name, value in sorted(epochs.items())},
             "skipped_steps": skipped,
             **self._speed(after - before, lap),
             **peak_memory(),

@@ -29,7 +29,7 @@ COLLECTIVE_GRACE = 5.0
 """Minutes."""
 
 
-def train(config: RunConfig, folder: Path, *, progress: "Progress | None" = None) -> bool:
+def train(config: RunConfig, folder: Path, *, request: StopRequest, progress: "Progress | None" = None) -> bool:
     """Train a run to its end; False if a signal stopped it before (its checkpoint is written).
 
     Raises:
@@ -38,18 +38,17 @@ def train(config: RunConfig, folder: Path, *, progress: "Progress | None" = None
         TooManySkipsError: too many steps had a loss or gradient that is not a number.
         SaveFailedError: the last checkpoint could not be written.
     """
-    with StopRequest() as request:
-        plan, sources = check(config, folder, ranks=int(os.environ.get("WORLD_SIZE", "1")))
-        if has_ended(config, folder):
-            return True
-        patience = config.limits.hang_minutes
-        with Watchdog(folder, rank=int(os.environ.get("RANK", "0")), limit=60 * patience) as watchdog:
-            # Collectives have more patience than the watchdog, whose stacks say more than their timeout.
-            platform.start(config.layout, seed=config.seed, timeout_minutes=patience + COLLECTIVE_GRACE)
-            try:
-                return _train(config, folder, plan, sources, request, watchdog, progress)
-            finally:
-                platform.stop()
+    plan, sources = check(config, folder, ranks=int(os.environ.get("WORLD_SIZE", "1")))
+    if has_ended(config, folder):
+        return True
+    patience = config.limits.hang_minutes
+    with Watchdog(folder, rank=int(os.environ.get("RANK", "0")), limit=60 * patience) as watchdog:
+        # Collectives have more patience than the watchdog, whose stacks say more than their timeout.
+        platform.start(config.layout, seed=config.seed, timeout_minutes=patience + COLLECTIVE_GRACE)
+        try:
+            return _train(config, folder, plan, sources, request, watchdog, progress)
+        finally:
+            platform.stop()
 
 
 def has_ended(config: RunConfig, folder: Path) -> bool:

@@ -20,7 +20,13 @@ def config(**changes):
 
 
 def metrics(gpu=None, **changes):
-    return Metrics(config(**changes), ranks=4, gpu=gpu, rows_per_epoch={"real": 20, "synthetic": 160})
+    return Metrics(
+        config(**changes),
+        ranks=4,
+        gpu=gpu,
+        rows_per_epoch={"real": 20, "synthetic": 160},
+        documents={"real": 50, "synthetic": 400},
+    )
 
 
 def record(of, step, sums):
@@ -46,6 +52,7 @@ def test_a_record_counts_tokens_trained_tokens_and_epochs_of_every_source():
     assert (found["step"], found["tokens"], found["trained_tokens"]) == (2, 256, 30)
     assert (found["trained/real"], found["trained/synthetic"]) == (60, 10)
     assert (found["epochs/real"], found["epochs/synthetic"]) == (0.4, 0.05)
+    assert (found["documents/real"], found["documents/synthetic"]) == (20, 20)
     assert found["loss/real"] == 2.0
     assert "loss/synthetic" not in found
 
@@ -53,7 +60,7 @@ def test_a_record_counts_tokens_trained_tokens_and_epochs_of_every_source():
 def test_a_resumed_run_goes_on_counting():
     before = metrics()
     record(before, 1, [(60.0, 30.0), (40.0, 10.0)])
-    resumed = Metrics(before.config, 4, None, before.rows_per_epoch, trained=before.trained)
+    resumed = Metrics(before.config, 4, None, before.rows_per_epoch, before.documents, trained=before.trained)
     assert record(resumed, 2, [(60.0, 30.0), (40.0, 10.0)])["trained/real"] == 60
 
 
