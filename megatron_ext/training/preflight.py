@@ -114,10 +114,10 @@ def _require_vocabulary(config: RunConfig) -> None:
                 expected=f"at most the model's {config.model.vocabulary}",
                 fix="Set model.vocabulary to the tokenizer's, or tokenize the corpus with the model's tokenizer.",
             )  # fmt: skip
-        tokenizers[f"sources.{name}.corpus {source.corpus}"] = read_manifest(source.corpus).inputs.get("tokenizer")
+        tokenizers[f"sources.{name}.corpus {source.corpus}"] = read_manifest(source.corpus).settings.get("tokenizer")
     if config.tokenizer is not None:
         loaded = Tokenizer.load(config.tokenizer)
-        tokenizers[f"tokenizer {config.tokenizer}"] = hash_of_input(config.tokenizer)
+        tokenizers[f"tokenizer {config.tokenizer}"] = loaded.hash
         if loaded.vocabulary > config.model.vocabulary:
             raise InputError(
                 where=f"tokenizer {config.tokenizer}", found=f"a vocabulary of {loaded.vocabulary}",

@@ -115,8 +115,8 @@ def test_a_corpus_of_another_tokenizer_than_the_others_is_refused(folder, tmp_pa
 
 
 def test_a_place_that_cannot_be_a_run_folder_is_refused(folder, tmp_path):
-    (tmp_path / "file").write_text("")
-    assert "found a file, expected a folder" in refusal(tmp_path / "file" / "run", planned(folder / "corpus"))
+    (tmp_path / "run").write_text("")
+    assert "found a file, expected a folder" in refusal(tmp_path / "run", planned(folder / "corpus"))
 
 
 def test_a_model_too_large_for_the_machine_is_refused_with_what_it_needs(folder, tmp_path):
