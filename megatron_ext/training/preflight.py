@@ -46,7 +46,8 @@ def check(config: RunConfig, folder: Path, *, ranks: int) -> tuple[SamplePlan, d
     plan = SamplePlan.of(config, extents)
     _require_writable(folder)
     if config.init_from is not None:
-        require_same_model(config.model, config.init_from)
+        start = config.init_from
+        require_same_model(config.model, start.parent.parent if is_checkpoint(start) else start)
     _require_same_run(config, folder, plan)
     return plan, sources
 

@@ -93,7 +93,10 @@ def test_another_model_in_the_folder_of_a_run_is_refused_by_what_differs(folder)
 
 def test_the_optimizer_of_an_earlier_run_is_kept_or_fresh_and_the_schedule_is_always_the_new_one(folder):
     settings = planned(folder / "corpus", init_from=str(folder / "first"), schedule={"peak_lr": 0.002}, seed=7)
-    found = train_many(folder, {"kept": settings | {"init_optimizer": "kept"}, "fresh": settings})
+    one = folder / "first" / "checkpoints" / f"step_{STEPS:08d}"
+    runs = {"kept": settings | {"init_optimizer": "kept"}, "fresh": settings, "one": settings | {"init_from": str(one)}}
+    found = train_many(folder, runs)
+    assert found["one"] == found["fresh"]  # a run may name one of its checkpoints too
     assert found["kept"][0] == found["fresh"][0]  # the same weights and samples, before any step
     assert found["kept"][1:] != found["fresh"][1:]
     first = next(line for line in (folder / "kept" / "events.jsonl").read_text().splitlines() if '"step"' in line
