@@ -97,6 +97,9 @@ def show(figures: dict[str, Any]) -> None:
         "memory_above_imports": (ours["above_imports"] / 1e6, peer["above_imports"] / 1e6, "MB"),
         "read": (figures["ours_reading"]["read"] * 1e6, peer["read"] * 1e6, "us"),
     }
+    if figures["ours_reading"]["read_from_disk"] or peer["read_from_disk"]:
+        print("read: pages did not stay in memory, so the disk was measured; no ratio")
+        del rows["read"]
     print(
         f"{'':22}{'ours':>12}{'Megatron-core':>16}{'ratio':>10}   at {figures['share_of_full_size']} of the full size"
     )
@@ -106,9 +109,6 @@ def show(figures: dict[str, Any]) -> None:
     if "ours_full_size" in figures:
         full = figures["ours_full_size"]
         print(f"{'ours at full size':22}{full['start']:>9.3f} s {full['above_imports'] / 1e6:>13.3f} MB above imports")
-    if figures["ours_reading"]["read_from_disk"] or peer["read_from_disk"]:
-        print("read: pages did not stay in memory, so the disk was measured; no ratio")
-        del rows["read"]
     ratios = {name: round(other / mine, 4) for name, (mine, other, _) in rows.items()}
     print(json.dumps({"ratios": ratios, "figures": figures}))
 
