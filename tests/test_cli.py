@@ -142,8 +142,8 @@ def test_a_plan_says_what_a_run_takes_from_each_source(run_file, capsys):
 def test_a_plan_lists_the_samples_of_a_range_of_steps(run_file, capsys):
     assert main(["plan", str(run_file), "--steps", "2:4"]) == 0
     heading, *rows = capsys.readouterr().out.splitlines()
-    assert heading == "step\tsource\tepoch\tstart"
-    assert [row.split("\t")[:2] for row in rows] == [["2", "real"]] * 4 + [["3", "real"]] * 4
+    assert heading == "step\tsample\tsource\tepoch\tstart\tdocuments"
+    assert [row.split("\t")[::2][:2] for row in rows] == [["2", "real"]] * 4 + [["3", "real"]] * 4
 
 
 def test_a_plan_needs_no_torch(run_file):

@@ -29,7 +29,8 @@ def verify(folder: Path) -> Manifest:
             raise _bad(path, "no such file", f"a file with hash {expected}")
         if (found := content_hash(path)) != expected:
             raise _bad(path, f"hash {found} ({path.stat().st_size} bytes)", f"hash {expected}")
-    for path in sorted(folder.rglob("*")):
+    # A run goes on living in its folder: logs, results, and checkpoints that have lists of their own.
+    for path in sorted(folder.rglob("*")) if manifest.step != "train" else []:
         name = str(path.relative_to(folder))
         if path.is_file() and name not in manifest.outputs and name != MANIFEST:
             raise _bad(path, "a file that the manifest does not name", "only the files of the manifest")

@@ -54,6 +54,21 @@ def newest_sound(run: Path) -> tuple[Path | None, list[str]]:
     return None, problems
 
 
+def require_whole(folder: Path) -> Path:
+    """The same checkpoint, if all its files are as they were written. Called by all ranks, which share the reading.
+
+    Raises:
+        InputError: one is not.
+    """
+    problem = next(filter(None, _from_all(_problem_of_share(folder))), None)
+    if problem is not None:
+        raise InputError(
+            where=str(folder), found=problem, expected="a sound checkpoint",
+            fix="Bring the file back, or start from another checkpoint.",
+        )  # fmt: skip
+    return folder
+
+
 def _problem_of_share(folder: Path) -> str | None:
     if not torch.distributed.is_initialized():
         return integrity.problem_of(folder)

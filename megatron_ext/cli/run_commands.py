@@ -167,13 +167,12 @@ def report(
 
 
 def _checked_budget(config: "RunConfig", ranks: int) -> dict[str, Any]:
-    from megatron_ext.data.sources import open_sources
-    from megatron_ext.plan.budget import arm_budget, settle
+    from megatron_ext.plan.budget import arm_budget
     from megatron_ext.plan.cost import memory_per_gpu
+    from megatron_ext.training.preflight import check_data
 
-    sources = open_sources(config)
+    _, sources = check_data(config)
     extents = {name: source.extent for name, source in sources.items()}
-    settle(config, extents)
     documents = {name: len(source.corpus) for name, source in sources.items()}
     budget = arm_budget(config, extents, source_documents=documents)
     return budget | {"ranks": ranks, "memory_per_gpu": dict(memory_per_gpu(config, ranks))}

@@ -15,11 +15,12 @@ def check_inputs(runs: list[Path], heldout: Path) -> tuple[list[RunConfig], Inde
         InputError: a run or the corpus is missing, or the runs differ in layout.
     """
     configs = [_config_of(run) for run in runs]
-    layouts = {(config.layout.tensor, config.layout.pipeline) for config in configs}
+    layouts = {config.layout for config in configs}
     if len(layouts) != 1:
         raise InputError(
-            where="runs", found=f"layouts {sorted(layouts)}", expected="runs of one layout", fix="Evaluate them apart."
-        )
+            where="runs", found=f"{len(layouts)} different layouts", expected="runs of one layout",
+            fix="Evaluate them apart.",
+        )  # fmt: skip
     return configs, IndexedCorpus(heldout / CORPUS_PREFIX)
 
 

@@ -10,7 +10,7 @@ from megatron.core import parallel_state
 
 from megatron_ext import platform
 from megatron_ext.checkpoint.folders import resolve
-from megatron_ext.checkpoint.loading import load, require_sound
+from megatron_ext.checkpoint.loading import load, require_sound, require_whole
 from megatron_ext.checkpoint.saving import Saver
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch, micro_batches
@@ -40,7 +40,8 @@ def assemble(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[st
         state = load(found, model=model, optimizer=optimizer)
     elif config.init_from is not None:
         kept = config.init_optimizer == "kept"
-        load(resolve(config.init_from), model=model, optimizer=optimizer if kept else None)
+        start = require_whole(resolve(config.init_from))
+        load(start, model=model, optimizer=optimizer if kept else None)
         if not kept:
             optimizer.reload_model_params()
     wandb_run = _first_ranks(partial(wandb_id, folder, state["wandb_run"]))

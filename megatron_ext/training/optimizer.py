@@ -3,14 +3,13 @@
 No scheduler's state is kept in a checkpoint: the config of the run that goes on always decides the learning rate.
 """
 
-import math
 from typing import Any
 
 import torch
 from megatron.core.optimizer import OptimizerConfig as CoreOptimizerConfig
 from megatron.core.optimizer import get_megatron_optimizer
 
-from megatron_ext.config import RunConfig, ScheduleConfig
+from megatron_ext.config import RunConfig
 
 
 def build_optimizer(config: RunConfig, model: list[Any]) -> Any:
@@ -39,23 +38,3 @@ def set_rates(optimizer: Any, *, rate: float, weight_decay: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("lr_mult", 1.0)
         group["weight_decay"] = weight_decay * group.get("wd_mult", 1.0)
-
-
-def learning_rate(schedule: ScheduleConfig, *, step: int, steps: int) -> float:
-    """Learning rate of one optimizer step.
-
-    Linear warm-up over the first `warmup` share of the steps to the peak, then
-    `end + (peak - end) * (1 + cos(pi * progress)) / 2` for cosine, or the peak for constant.
-
-    Args:
-        schedule: rates, share of warm-up, form of the decay.
-        step: steps already taken; 0 for the first. A warm-up does not begin at zero, which would waste a step.
-        steps: steps of the whole run.
-    """
-    warmup = round((schedule.warmup.share or 0.0) * steps)
-    if step < warmup:
-        return schedule.peak_lr * (step + 1) / warmup
-    if schedule.decay == "constant":
-        return schedule.peak_lr
-    progress = min(1.0, (step - warmup) / max(1, steps - 1 - warmup))
-    return schedule.end_lr + (schedule.peak_lr - schedule.end_lr) * (1 + math.cos(math.pi * progress)) / 2

@@ -14,7 +14,6 @@ from megatron_ext.checkpoint.integrity import INTEGRITY
 from megatron_ext.config import RunConfig, as_dict
 from megatron_ext.convert.record import require_same_model
 from megatron_ext.data.sources import Source, corpus_vocabulary, open_sources
-from megatron_ext.plan.budget import settle
 from megatron_ext.plan.resume import trained_samples
 from megatron_ext.plan.samples import SamplePlan
 from megatron_ext.training.fit import require_fit
@@ -37,19 +36,26 @@ def check(config: RunConfig, folder: Path, *, ranks: int) -> tuple[SamplePlan, d
             machine, the folder can't be written or holds another run, or the weights to start from are of another
             model.
     """
-    sources = open_sources(config)
+    plan, sources = check_data(config)
     require_fit(config, ranks=ranks)
-    require_schedule(config)
-    _require_vocabulary(config)
-    extents = {name: source.extent for name, source in sources.items()}
-    settle(config, extents)
-    plan = SamplePlan.of(config, extents)
     _require_writable(folder)
     if config.init_from is not None:
         start = config.init_from
         require_same_model(config.model, start.parent.parent if is_checkpoint(start) else start)
     _require_same_run(config, folder, plan)
     return plan, sources
+
+
+def check_data(config: RunConfig) -> tuple[SamplePlan, dict[str, Source]]:
+    """The part of `check` that any machine can do: corpora, tokenizers, budget and schedule.
+
+    Raises:
+        InputError: one of them can't be used.
+    """
+    sources = open_sources(config)
+    _require_vocabulary(config)
+    require_schedule(config)
+    return SamplePlan.of(config, {name: source.extent for name, source in sources.items()}), sources
 
 
 def input_hashes(config: RunConfig) -> dict[str, str]:
@@ -79,8 +85,9 @@ def _require_same_run(config: RunConfig, folder: Path, plan: SamplePlan) -> None
     if before is None:
         return
     # A corpus that was built again with as many tokens gives the same plan, so the inputs' contents count too.
+    # One that is no longer named was either not trained on yet, or the plan's past has changed.
     hashes = input_hashes(config)
-    changed = [name for name, found in before["inputs"].items() if hashes.get(name) != found]
+    changed = [name for name, found in before["inputs"].items() if hashes.get(name, found) != found]
     if changed:
         raise InputError(
             where=str(folder / PLAN), found=f"a run that was started on another {changed[0]}",
@@ -91,7 +98,8 @@ def _require_same_run(config: RunConfig, folder: Path, plan: SamplePlan) -> None
     differs = plan.agrees(before["plan"], samples=trained, step=step)
     if differs is not None:
         raise InputError(
-            where=str(folder / PLAN), found=f"a run whose first {step} steps were planned otherwise. {differs}",
+            where=str(folder / PLAN),
+            found=f"a run whose first {step} steps were planned otherwise ({differs.rstrip('.')})",
             expected="the same samples in the same steps up to there",
             fix="Change the mixture in a new phase, the batch in a new stage of the ramp; or use a new folder.",
         )  # fmt: skip

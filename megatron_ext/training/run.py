@@ -70,9 +70,9 @@ def _train(
 
     first_rank = platform.is_first_rank()
     started = time.monotonic()
-    if first_rank:
-        _describe(config, folder, plan, sources)
     trainer, first = assemble(config, folder, plan, sources)
+    if first_rank:  # only now: a start that is refused leaves the folder as it was
+        _describe(config, folder, plan, sources)
     try:
         if any_rank(request.asked):
             trainer.tracker.event("stopped", step=first, signal=request.name)

@@ -31,7 +31,7 @@ def our_loss(folder: Path) -> float:
     with whole.whole_model(read_record(folder)) as model, torch.no_grad():
         whole.load(model, whole.newest(folder))
         places = torch.arange(tokens.shape[1]).expand_as(tokens)
-        return model.eval()(tokens, places, None, labels=tokens).mean().item()
+        return model[0].eval()(tokens, places, None, labels=tokens).mean().item()
 
 
 def cross(folder: Path, shard_bytes: int) -> None:
