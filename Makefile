@@ -14,6 +14,7 @@ endif
 VENV ?= .venv
 STAMP := $(VENV)/.installed
 EXTRAS ?= embed,dev
+TESTS ?=
 DEMO ?=
 
 # Another environment's settings must not reach into this one.
@@ -51,7 +52,7 @@ test test-slow: export OMP_NUM_THREADS = 1
 
 # Two at a time, file by file: many tests start processes and wait for them.
 test: lint
-	"$(VENV)/bin/python" -m pytest -q -n 2 --dist loadfile
+	"$(VENV)/bin/python" -m pytest -q -n 2 --dist loadfile $(TESTS)
 
 test-slow: $(STAMP)
 	"$(VENV)/bin/python" -m pytest -q -m slow

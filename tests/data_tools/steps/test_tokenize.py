@@ -84,7 +84,10 @@ def test_an_unknown_kind_is_refused_with_the_known_ones(made, tmp_path):
         tokenize([made[0]], made[1], tmp_path / "corpus", kind="reel")
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("share", [pytest.param(0.2, marks=SLOW), 0.5, pytest.param(0.8, marks=SLOW)])
 def test_a_tokenize_killed_mid_way_leaves_no_output_and_reruns_to_the_same_bytes(made, tmp_path, share):
     documents = tmp_path / "documents.jsonl.zst"
     write_documents(documents, random_documents(6000, 400))

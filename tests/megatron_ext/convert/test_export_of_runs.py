@@ -19,7 +19,9 @@ torch.save(our_logits(Path(sys.argv[1]), 400), sys.argv[2])
 """
 
 
-@pytest.mark.parametrize("qk_norm", [True, False], ids=["Qwen3", "Llama"])
+@pytest.mark.parametrize(
+    "qk_norm", [pytest.param(True, id="Qwen3"), pytest.param(False, id="Llama", marks=pytest.mark.slow)]
+)
 def test_an_exported_model_has_the_logits_of_the_run(qk_norm, tmp_path):
     corpus = make_corpus(tmp_path)
     settings = run_settings(corpus, steps=2, model=MODEL | {"qk_norm": qk_norm, "tied_embeddings": qk_norm})
