@@ -1,5 +1,6 @@
 """Reading a checkpoint into whatever layout this run has, after making sure that it is sound and fits."""
 
+import pickle
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,7 +92,7 @@ def load(folder: Path, model: list[Any], optimizer: Any | None) -> dict[str, Any
     """
     _require_fit(folder, model, optimizer)
     common = dist_checkpointing.load_common_state_dict(str(folder))
-    if optimizer is not None:
+    if optimizer is not None and _has_moments(common[OPTIMIZER]):
         groups = {name: part for name, part in common[OPTIMIZER].items() if name != "param_state"}
         distributed(optimizer).load_state_dict(groups)
     with warnings.catch_warnings(action="ignore"):  # torch announces its own deprecations at each load
@@ -100,6 +101,11 @@ def load(folder: Path, model: list[Any], optimizer: Any | None) -> dict[str, Any
     for number, chunk in enumerate(model):
         bare(chunk).load_state_dict(loaded[f"model{number}"])
     return common[STATE]
+
+
+def _has_moments(saved: dict[str, Any]) -> bool:
+    """Whether the weights had been updated; a run can be stopped before it has come to that."""
+    return any("step" in group for group in saved["optimizer"]["param_groups"])
 
 
 def _require_fit(folder: Path, model: list[Any], optimizer: Any | None) -> None:
@@ -124,8 +130,8 @@ def _misfit(folder: Path, model: list[Any], optimizer: Any | None) -> str | None
         return "no such folder"
     try:
         there = FileSystemReader(folder).read_metadata().state_dict_metadata
-    except OSError:
-        return "a folder without .metadata"
+    except (OSError, EOFError, pickle.UnpicklingError):
+        return "a folder without .metadata, or with a damaged one"
     for key, shape, may_be_padded in _wanted(model):
         if key not in there:
             return f"no tensor {key}"

@@ -77,7 +77,7 @@ class Saver:
         Args:
             step: optimizer steps taken.
             model: this rank's chunks. They may be changed as soon as this returns.
-            optimizer: Megatron-core's distributed one, after a step; None for weights alone.
+            optimizer: Megatron-core's distributed one; None for weights alone.
             state: small values that go with it, equal on all ranks; JSON types only.
 
         Raises:

@@ -47,7 +47,7 @@ def state_to_save(model: list[Any], optimizer: Any | None) -> dict[str, Any]:
 
     Args:
         model: this rank's chunks, in DistributedDataParallel or bare.
-        optimizer: Megatron-core's distributed one, after a step; None: all weights, and nothing else.
+        optimizer: Megatron-core's distributed one; None: all weights, and nothing else.
     """
     state = _weights(model)
     if optimizer is None:
@@ -68,7 +68,7 @@ def state_to_load(model: list[Any], optimizer: Any | None) -> dict[str, Any]:
 
     Args:
         model: this rank's chunks, in DistributedDataParallel or bare.
-        optimizer: Megatron-core's distributed one. Its state exists already.
+        optimizer: Megatron-core's distributed one. Its moments exist already, if any are to be read.
     """
     state = _weights(model)
     if optimizer is None:

@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.distributed.checkpoint.storage import WriteResult
 
 from data_tools.errors import EXIT_FAILED, InputError
+from megatron_ext import platform
 from megatron_ext.checkpoint.integrity import FileRecord, record
 from megatron_ext.checkpoint.planning import Writes
 
@@ -52,7 +53,7 @@ class Written:
 def staged(writes: Writes) -> Writes:
     """The same writes, of memory that a forked process has for itself."""
     items = [(item, _staged(data)) for item, data in writes.items]
-    if torch.cuda.is_available():
+    if platform.has_gpu():
         torch.cuda.synchronize()
     return Writes(items, writes.common, writes.bytes)
 

@@ -120,6 +120,22 @@ def _load_by_megatron(twin: Twin, folder: Path) -> None:
     twin.optimizer.load_state_dict(loaded["optimizer"])
 
 
+def before_the_first_update(config: RunConfig, folder: Path) -> dict[str, Any]:
+    """Save and load without moments, and then train on."""
+    from megatron_ext.checkpoint.folders import step_folder
+    from megatron_ext.checkpoint.loading import load
+    from megatron_ext.checkpoint.saving import save
+
+    first = Twin(config)
+    save(folder, step=0, model=first.model, optimizer=first.optimizer, state=STATE)
+    second = Twin(replace(config, seed=config.seed + 1))
+    load(step_folder(folder, 0), second.model, second.optimizer)
+    equal = [same(first.tensors(), second.tensors())]
+    for twin in (first, second):
+        twin.update(5)
+    return {"equal": [*equal, same(first.tensors(), second.tensors())]}
+
+
 def a_rank_that_cannot_write(config: RunConfig, folder: Path) -> dict[str, Any]:
     """The files of the last rank are not let grow, for one save between two others."""
     from megatron_ext.checkpoint.folders import complete, latest_step

@@ -42,6 +42,11 @@ def test_what_is_saved_are_the_bits_of_the_step_though_training_changes_them_at_
         }  # fmt: skip
 
 
+def test_a_run_stopped_before_its_first_update_goes_on_as_if_it_had_not_been(tmp_path):
+    for found in on_ranks("before_the_first_update", tmp_path, precision="bf16"):
+        assert found == {"equal": [True, True]}
+
+
 def test_a_rank_that_cannot_write_fails_that_save_on_all_ranks_and_no_other(tmp_path):
     for found in on_ranks("a_rank_that_cannot_write", tmp_path):
         assert "File too large (rank 1)" in found["problem"]
