@@ -159,7 +159,7 @@ def train_step(trainer: Trainer, batches: Iterable[Batch], *, rate: float) -> tu
     if not math.isfinite(loss.loss):
         return loss, False, math.nan
     settings = trainer.config.optimizer
-    set_rates(trainer.optimizer, rate=rate, weight_decay=settings.weight_decay)
+    set_rates(trainer.optimizer, settings, rate=rate)
     updated, grad_norm = guarded_step(trainer.optimizer, settings.clip_grad)
     return loss, updated, grad_norm
 

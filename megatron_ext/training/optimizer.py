@@ -9,7 +9,7 @@ import torch
 from megatron.core.optimizer import OptimizerConfig as CoreOptimizerConfig
 from megatron.core.optimizer import get_megatron_optimizer
 
-from megatron_ext.config import RunConfig
+from megatron_ext.config import OptimizerConfig, RunConfig
 
 
 def build_optimizer(config: RunConfig, model: list[Any]) -> Any:
@@ -18,8 +18,10 @@ def build_optimizer(config: RunConfig, model: list[Any]) -> Any:
     bf16 = config.precision != "fp32"
     core = CoreOptimizerConfig(
         optimizer="adam",
-        lr=config.schedule.peak_lr,
-        min_lr=config.schedule.end_lr,
+        # Of no effect: every step sets its own (`set_rates`). They are part of the name by which a newer Megatron-core
+        # knows a group again in a checkpoint, so they must not follow the schedule.
+        lr=1.0,
+        min_lr=0.0,
         weight_decay=settings.weight_decay,
         adam_beta1=settings.beta1,
         adam_beta2=settings.beta2,
@@ -33,8 +35,13 @@ def build_optimizer(config: RunConfig, model: list[Any]) -> Any:
     return get_megatron_optimizer(core, model)
 
 
-def set_rates(optimizer: Any, *, rate: float, weight_decay: float) -> None:
-    """Learning rate and weight decay of every group; norms and biases keep their multiplier of 0 for the decay."""
+def set_rates(optimizer: Any, settings: OptimizerConfig, *, rate: float) -> None:
+    """Give every group what this start's config says, whatever a checkpoint has brought along.
+
+    Norms and biases keep their multiplier of 0 for the weight decay.
+    """
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("lr_mult", 1.0)
-        group["weight_decay"] = weight_decay * group.get("wd_mult", 1.0)
+        group["weight_decay"] = settings.weight_decay * group.get("wd_mult", 1.0)
+        group["betas"] = (settings.beta1, settings.beta2)
+        group["eps"] = settings.epsilon
