@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,9 @@ def test_an_interrupted_command_exits_130_without_a_traceback(tmp_path):
     waiting = tmp_path / "run.yaml"
     os.mkfifo(waiting)  # reading it waits for a writer, so the command is surely at work when the signal comes
     command = [sys.executable, "-m", "megatron_ext", "plan", str(waiting)]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    # Where the tests run in the background of a script, the signal is ignored, and children inherit that.
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=listening)
     with waiting.open("w"):
         process.send_signal(signal.SIGINT)
         _, message = process.communicate(timeout=60)
