@@ -36,7 +36,7 @@ def import_(
     """Read a Hugging Face model, to train it further in any layout.
 
     \b
-    Example: megatron-ext convert import downloads/Llama-3.1-8B-Instruct work/llama3.1-8b
+    Example: megatron-ext convert import downloads/Llama-3.1-8B-Instruct imports/llama3.1-8b
     """
     from megatron_ext.convert.importing import import_hf
 
