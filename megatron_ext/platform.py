@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from data_tools.errors import InputError
-from megatron_ext.config import LayoutConfig
+from megatron_ext.config import LayoutConfig, require_ranks
 
 
 class FusedAdam(torch.optim.Optimizer):
@@ -82,14 +81,7 @@ def start(layout: LayoutConfig, *, seed: int, timeout_minutes: float = 10.0) -> 
         InputError: the number of processes is not a multiple of the ranks of one model.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world % layout.model_ranks:
-        raise InputError(
-            where="layout",
-            found=f"{world} processes for tensor {layout.tensor} x pipeline {layout.pipeline} "
-            f"x context {layout.context}",
-            expected=f"a multiple of {layout.model_ranks}",
-            fix="Start that many processes (--processes), or choose a smaller layout.",
-        )
+    require_ranks(layout, world, where="layout")
     _prepare()
     from megatron.core import parallel_state, tensor_parallel
 

@@ -16,9 +16,9 @@ import yaml
 from data_tools.corpus.manifest import Manifest, hash_of_input, is_finished, read_manifest, run_step
 from data_tools.errors import InputError
 from data_tools.files import locked, remove_artifact, write_whole
-from megatron_ext.cli.local import check_processes, run_ranks
+from megatron_ext.cli.local import run_ranks
 from megatron_ext.cli.output import Progress, say
-from megatron_ext.config import ExperimentConfig, RunConfig, as_dict, load_experiment, load_run
+from megatron_ext.config import ExperimentConfig, RunConfig, as_dict, load_experiment, load_run, require_ranks
 
 SYNTHETIC_SHARE = 0.375
 """Most of the SBP arm's budget that is synthetic: 75B of 200B tokens in the paper."""
@@ -56,7 +56,7 @@ def run_demo(experiment: Path, output: Path, *, quick: bool = False, force: list
         RunFailed: training or evaluation failed.
     """
     config = shortened(load_experiment(experiment)) if quick else load_experiment(experiment)
-    check_processes(config.processes, config.layout, where=experiment)
+    require_ranks(config.layout, config.processes, where=f"{experiment}, key 'layout'")
     with locked(output):
         _run_stages(Demo(config, output), quick=quick, force=force or [])
     return output / "report.html"

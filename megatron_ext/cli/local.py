@@ -8,14 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
-
-from data_tools.errors import InputError
-
-if TYPE_CHECKING:
-    from megatron_ext.config import LayoutConfig
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.05
@@ -96,16 +89,3 @@ def die_with_parent() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def check_processes(processes: int, layout: "LayoutConfig", *, where: Path | str) -> None:
-    """Refuse a number of processes that the layout can't use, before any of them is started."""
-    needed = layout.model_ranks
-    if processes % needed:
-        raise InputError(
-            where=f"{where}, key 'layout'",
-            found=f"{processes} processes for tensor {layout.tensor} x pipeline {layout.pipeline} "
-            f"x context {layout.context}",
-            expected=f"a multiple of {needed}",
-            fix=f"Start with --processes {max(needed, processes // needed * needed)}, or choose a smaller layout.",
-        )

@@ -93,15 +93,15 @@ def train(
     \b
     Example: megatron-ext train configs/runs/my_run.yaml --output runs/my_run --processes 2
     """
-    from megatron_ext.cli.local import check_processes, die_with_parent, inside_ranks, run_ranks
-    from megatron_ext.config import load_run
+    from megatron_ext.cli.local import die_with_parent, inside_ranks, run_ranks
+    from megatron_ext.config import load_run, require_ranks
 
     config = load_run(run)
     if not inside_ranks():
         from data_tools.files import locked
         from megatron_ext.training.preflight import check
 
-        check_processes(processes, config.layout, where=run)
+        require_ranks(config.layout, processes, where=f"{run}, key 'layout'")
         check(config, output, ranks=processes)
         arguments = ["train", str(run), "--output", str(output)] + ["--json"] * as_json
         with locked(output):
@@ -130,13 +130,14 @@ def evaluate(
     \b
     Example: megatron-ext eval runs/demo/arms/baseline runs/demo/arms/sbp --heldout runs/demo/corpus_heldout
     """
-    from megatron_ext.cli.local import check_processes, inside_ranks, run_ranks
+    from megatron_ext.cli.local import inside_ranks, run_ranks
+    from megatron_ext.config import require_ranks
 
     if not inside_ranks():
         from megatron_ext.evaluation.inputs import check_inputs
 
         layout = check_inputs(runs, heldout)[0][0].layout
-        check_processes(processes, layout, where=runs[0])
+        require_ranks(layout, processes, where=f"{runs[0]}, key 'layout'")
         arguments = ["eval", *map(str, runs), "--heldout", str(heldout)] + ["--json"] * as_json
         raise typer.Exit(run_ranks(arguments, processes=processes))
 
@@ -181,7 +182,7 @@ def _checked_budget(config: "RunConfig", ranks: int) -> dict[str, Any]:
 def _list_samples(config: "RunConfig", steps: str, *, as_json: bool) -> None:
     """Print where each sample of some steps comes from, down to its documents' names."""
     from data_tools.errors import InputError
-    from megatron_ext.data.sources import open_sources
+    from megatron_ext.data.sources import described, open_sources
     from megatron_ext.plan.samples import SamplePlan
 
     first, _, stop = steps.partition(":")
@@ -192,9 +193,8 @@ def _list_samples(config: "RunConfig", steps: str, *, as_json: bool) -> None:
     names = {name: _document_names(source.corpus) for name, source in sources.items()}
     rows = []
     for step, number, sample in plan.consumed(int(first), int(stop)):
-        documents = [names[sample.source](document) for document in sources[sample.source].documents(sample)]
-        place = {"source": sample.source, "epoch": sample.epoch, "start": sample.start}
-        rows.append({"step": step, "sample": number, **place, "documents": documents})
+        row = {"step": step} | described(number, sample, sources)
+        rows.append(row | {"documents": [names[sample.source](document) for document in row["documents"]]})
     if as_json:
         print_result({"samples": rows}, as_json=True)
         return

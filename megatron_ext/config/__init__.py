@@ -15,7 +15,7 @@ from megatron_ext.config.experiment import (
 )
 from megatron_ext.config.fields import Duration
 from megatron_ext.config.loading import as_dict, load_experiment, load_run, model_from_dict, run_from_dict
-from megatron_ext.config.model import LayoutConfig, ModelConfig, RopeScaling
+from megatron_ext.config.model import LayoutConfig, ModelConfig, RopeScaling, require_ranks
 from megatron_ext.config.schema import CheckpointConfig, RunConfig, TrackingConfig
 from megatron_ext.config.training import BatchConfig, LimitsConfig, OptimizerConfig, RampStage, ScheduleConfig
 
@@ -43,5 +43,6 @@ __all__ = [
     "load_experiment",
     "load_run",
     "model_from_dict",
+    "require_ranks",
     "run_from_dict",
 ]

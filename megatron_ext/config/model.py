@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 
+from data_tools.errors import InputError
 from megatron_ext.config.fields import STRICT, Positive, UnfitError, require_multiple
 
 
@@ -108,6 +109,23 @@ class LayoutConfig:
                 fix="Set sequence_parallel to false, or tensor to 2 or more.",
             )
         return self
+
+
+def require_ranks(layout: LayoutConfig, ranks: int, *, where: str) -> None:
+    """Refuse a number of processes that the layout can't use.
+
+    Raises:
+        InputError: it is not a multiple of the ranks that hold one copy of the model.
+    """
+    needed = layout.model_ranks
+    if ranks % needed:
+        raise InputError(
+            where=where,
+            found=f"{ranks} processes for tensor {layout.tensor} x pipeline {layout.pipeline} "
+            f"x context {layout.context}",
+            expected=f"a multiple of {needed}",
+            fix=f"Start with --processes {max(needed, ranks // needed * needed)}, or choose a smaller layout.",
+        )
 
 
 def require_layout(model: ModelConfig, layout: LayoutConfig, *, sequence_length: int) -> None:

@@ -5,12 +5,15 @@ Every source says what it holds (`extent`), gives rows (`row(sample)`) and names
 (`documents(sample)`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from data_tools.corpus.manifest import read_manifest
 from megatron_ext.config import RunConfig
 from megatron_ext.data.pairs import Pairs
 from megatron_ext.data.windows import Windows
+from megatron_ext.plan.samples import Sample
 
 Source = Windows | Pairs
 
@@ -26,6 +29,14 @@ def open_source(config: RunConfig, name: str) -> Source:
 def open_sources(config: RunConfig) -> dict[str, Source]:
     """All sources of a run, opened."""
     return {name: open_source(config, name) for name in config.sources}
+
+
+def described(number: int, sample: Sample, sources: Mapping[str, Source]) -> dict[str, Any]:
+    """Where a sample comes from and the numbers of its documents, as plain values."""
+    return {
+        "sample": number, "source": sample.source, "epoch": sample.epoch, "start": sample.start,
+        "documents": sources[sample.source].documents(sample),
+    }  # fmt: skip
 
 
 def corpus_vocabulary(folder: Path) -> int:

@@ -15,7 +15,7 @@ from megatron_ext.checkpoint.saving import Saver
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch, micro_batches
 from megatron_ext.data.pairs import Pairs
-from megatron_ext.data.sources import Source
+from megatron_ext.data.sources import Source, described
 from megatron_ext.plan.samples import SamplePlan
 from megatron_ext.training.build import build_trainable
 from megatron_ext.training.loop import Trainer
@@ -53,22 +53,13 @@ def assemble(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[st
     return Trainer(
         config=config, plan=plan, model=model, optimizer=optimizer,
         batches=_batches(config, plan, sources),
-        samples=lambda step: described_samples(plan, sources, step),
+        samples=lambda step: (described(i, sample, sources) for _, i, sample in plan.consumed(step, step + 1)),
         saver=Saver(folder, config.checkpoint), tracker=tracker,
         metrics=Metrics(config, ranks, gpu_name(), plan.rows_per_epoch, _documents(sources), state["trained"]),
         skips=Skips(config.limits.skipped_steps, state["skipped"]),
         losses=LossWatch(config.limits.spike_deviations, state["recent_losses"]),
         wandb_run=wandb_run,
     ), state["step"]  # fmt: skip
-
-
-def described_samples(plan: SamplePlan, sources: dict[str, Source], step: int) -> Iterator[dict[str, Any]]:
-    """The samples of a step (from 0), each with its source, epoch, start and the numbers of its documents."""
-    for _, number, sample in plan.consumed(step, step + 1):
-        yield {
-            "sample": number, "source": sample.source, "epoch": sample.epoch, "start": sample.start,
-            "documents": sources[sample.source].documents(sample),
-        }  # fmt: skip
 
 
 def _batches(config: RunConfig, plan: SamplePlan, sources: dict[str, Source]) -> Any:

@@ -7,7 +7,7 @@ import subprocess
 import psutil
 
 from data_tools.errors import InputError
-from megatron_ext.config import RunConfig
+from megatron_ext.config import RunConfig, require_ranks
 from megatron_ext.plan.cost import memory_per_gpu
 
 GIB = 2**30
@@ -26,13 +26,7 @@ def require_fit(config: RunConfig, *, ranks: int) -> None:
 
 def _require_ranks(config: RunConfig, ranks: int) -> None:
     layout, batch = config.layout, config.batch
-    if ranks % layout.model_ranks:
-        raise InputError(
-            where="layout", found=f"{ranks} processes",
-            expected=f"a multiple of {layout.model_ranks}: tensor {layout.tensor} x pipeline {layout.pipeline} "
-            f"x context {layout.context}",
-            fix=f"Start {max(1, ranks // layout.model_ranks) * layout.model_ranks}, or choose another layout.",
-        )  # fmt: skip
+    require_ranks(layout, ranks, where="layout")
     data_parallel = ranks // layout.model_ranks
     at_once = batch.micro_batch * data_parallel
     for name, size in [("ramp.global_batch", stage.global_batch) for stage in batch.ramp] + [
