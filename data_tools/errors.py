@@ -1,4 +1,7 @@
-"""The one exception that users are meant to see, and the exit statuses that go with it."""
+"""The exceptions that users are meant to see, and the exit statuses that go with it."""
+
+from functools import partial
+from typing import Any
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -14,3 +17,13 @@ class InputError(Exception):
 
     def __init__(self, *, where: str, found: str, expected: str, fix: str):
         super().__init__(f"{where}: found {found}, expected {expected}.\n  {fix}")
+        self._parts = {"where": where, "found": found, "expected": expected, "fix": fix}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(InputError, **self._parts), ()  # a worker's error crosses to whoever gave it the work
+
+
+class EndedEarly(Exception):
+    """The command ends without its output, which is nobody's mistake. Printed without a traceback."""
+
+    status = EXIT_FAILED

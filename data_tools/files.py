@@ -17,6 +17,9 @@ from data_tools.errors import InputError
 
 HASH_CHUNK = 1 << 20
 
+SHARDS = "shards"
+"""Folder in a scratch folder: finished parts of the work, no part of the output."""
+
 
 def content_hash(path: Path) -> str:
     """BLAKE2b (128 bits, hex) of a file's bytes, read in bounded memory."""
@@ -33,12 +36,12 @@ def text_hash(text: str) -> str:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of an output folder; a second builder is refused at once, not queued."""
+def locked(folder: Path, *, wait: float = 0) -> Iterator[None]:
+    """Hold the lock of an output folder; a second builder is refused after `wait` seconds, by default at once."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))  # stays: removing it would let two builders in
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
     except Timeout:
         raise InputError(
             where=str(folder),
@@ -79,9 +82,9 @@ def whole_or_nothing(folder: Path) -> Iterator[Path]:
         raise
     # A rename may reach the disk before the data does: flush every file, and each folder that lists them.
     for path in (*scratch.rglob("*"), scratch):
-        _flush(path)
+        flush(path)
     scratch.rename(folder)
-    _flush(folder.parent)
+    flush(folder.parent)
 
 
 def write_whole(path: Path, data: str | bytes) -> None:
@@ -89,9 +92,9 @@ def write_whole(path: Path, data: str | bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(data.encode() if isinstance(data, str) else data)
-    _flush(partial)
+    flush(partial)
     partial.replace(path)
-    _flush(path.parent)
+    flush(path.parent)
 
 
 def require_file(path: Path, *, fix: str) -> Path:
@@ -113,7 +116,8 @@ def remove_artifact(folder: Path) -> None:
             shutil.rmtree(path)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

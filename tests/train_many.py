@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from megatron_ext.cli.local import die_with_parent
+from data_tools.processes import die_with_parent
 from megatron_ext.config import load_run
 from megatron_ext.training.lifecycle import StopRequest
 from megatron_ext.training.run import train

@@ -6,6 +6,7 @@ same inputs (by content) and the same settings: this comparison is the whole of 
 
 import json
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,9 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.errors import InputError
-from data_tools.files import content_hash, locked, remove_artifact, text_hash, whole_or_nothing, write_whole
+from data_tools.files import SHARDS, content_hash, locked, remove_artifact, text_hash, whole_or_nothing, write_whole
 
 MANIFEST = "manifest.json"
+BUILDING = "building.json"
+"""In a scratch folder: what its contents are being made from."""
+OTHERS_MAY_NEED = 60.0
+"""Seconds that another task of a Slurm array may take to empty a scratch folder."""
 NAMED_VERSIONS = (
     "numpy", "torch", "megatron-core", "sentencepiece", "sentence-transformers", "transformers", "faiss-cpu",
 )  # fmt: skip
@@ -93,6 +98,7 @@ def run_step(
     settings: Mapping[str, Any],
     build: Callable[[Path], Mapping[str, Any]],
     replace: bool = False,
+    task: int | None = None,
 ) -> Manifest:
     """Build `output` whole, or find that it is there already.
 
@@ -101,15 +107,17 @@ def run_step(
         step: name of the step, such as "tokenize".
         inputs: name -> file or artifact folder.
         settings: whatever changes the outcome; must be JSON.
-        build: writes all files into the scratch folder it is given (which may hold what a killed build left)
-            and returns the counts.
+        build: writes all files into the scratch folder it is given and returns the counts. What a killed build of
+            the same step, inputs and settings left lies there still; what others left does not. The folder
+            `shards` (see workers) is no part of the output.
         replace: remove an artifact that other inputs or settings made, instead of refusing.
+        task: number of this process among those that share the scratch folder, the tasks of a Slurm array.
 
     Raises:
         InputError: another process builds it, or it exists and was made from something else.
     """
     hashes = {name: hash_of_input(path) for name, path in inputs.items()}
-    with locked(output):
+    with locked(output if task is None else output.with_name(f"{output.name}.task-{task}")):
         if is_finished(output):
             manifest = read_manifest(output)
             if manifest.made_by(step, hashes, settings):
@@ -123,12 +131,30 @@ def run_step(
             remove_artifact(output)
         started = time.monotonic()
         with whole_or_nothing(output) as scratch:
+            _keep_only_what_belongs(scratch, {"step": step, "inputs": hashes, "settings": _as_json(settings)})
             counts = build(scratch)
             seconds = time.monotonic() - started
-            files = list(scratch.rglob("*"))
-            return seal(
+            left = (BUILDING, SHARDS)
+            files = [path for path in scratch.rglob("*") if path.relative_to(scratch).parts[0] not in left]
+            manifest = seal(
                 scratch, step=step, inputs=hashes, settings=settings, counts=counts, files=files, seconds=seconds
             )
+            (scratch / BUILDING).unlink()  # first: without it what is left belongs to no build, and is removed
+            if (scratch / SHARDS).exists():
+                shutil.rmtree(scratch / SHARDS)
+            return manifest
+
+
+def _keep_only_what_belongs(scratch: Path, made_from: dict[str, Any]) -> None:
+    """Empty a scratch folder that another step, other inputs or settings have left."""
+    key = json.dumps(made_from, sort_keys=True)
+    path = scratch / BUILDING
+    with locked(scratch, wait=OTHERS_MAY_NEED):
+        if path.exists() and path.read_text() == key:
+            return
+        for entry in scratch.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        write_whole(path, key)
 
 
 def seal(

@@ -14,8 +14,8 @@ from typing import Any
 
 from data_tools.corpus.groups import read_ids
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
-from data_tools.corpus.manifest import Manifest, hash_of_input, run_step
-from data_tools.files import text_hash, write_whole
+from data_tools.corpus.manifest import Manifest, run_step
+from data_tools.files import SHARDS, write_whole
 from data_tools.lines import write_lines
 from data_tools.synthesis.engines import Engine
 from data_tools.synthesis.filters import reason_to_drop
@@ -68,16 +68,10 @@ def synthesize(
     }  # fmt: skip
 
     def build(scratch: Path) -> dict[str, Any]:
-        shards = scratch / "shards" / text_hash(json.dumps([settings, str(hashes)]))
-        rows = _sampled(shards, corpus, loaded, engine, settings, progress)
-        counts = _write(scratch, list(rows), shingle)
-        for path in sorted((scratch / "shards").rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
-        (scratch / "shards").rmdir()
-        return counts
+        rows = _sampled(scratch / SHARDS, corpus, loaded, engine, settings, progress)
+        return _write(scratch, list(rows), shingle)
 
     inputs = {"corpus": corpus, "tokenizer": tokenizer, "model": model}
-    hashes = {name: hash_of_input(path) for name, path in inputs.items()}
     return run_step(output, step="synth sbp", inputs=inputs, settings=settings, build=build, replace=replace)
 
 

@@ -6,13 +6,11 @@ on a GPU, and tensors in memory that processes share. The process dies with its 
 is started in the place of a killed one.
 """
 
-import ctypes
 import os
 import pickle
 import queue
 import select
 import signal
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,12 +23,12 @@ from torch import Tensor
 from torch.distributed.checkpoint.storage import WriteResult
 
 from data_tools.errors import EXIT_FAILED, InputError
+from data_tools.processes import die_with_parent
 from megatron_ext import platform
 from megatron_ext.checkpoint.integrity import FileRecord, record
 from megatron_ext.checkpoint.planning import Writes
 
 COMMON = "common.pt"
-PR_SET_PDEATHSIG = 1
 NICE = 10
 """Training has the cores first; the writer takes what is left."""
 
@@ -137,7 +135,7 @@ def _be_writer(function: Callable[[], Any], pipe: int, parent: int) -> None:
     """The life of the forked process: it never returns into the code of its rank, nor runs that one's exit handlers."""
     status = 1
     try:
-        _die_with(parent)
+        die_with_parent(parent)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)  # a rank that is asked to stop still wants its checkpoint
         os.nice(NICE)
@@ -147,13 +145,6 @@ def _be_writer(function: Callable[[], Any], pipe: int, parent: int) -> None:
         status = 0
     finally:
         os._exit(status)
-
-
-def _die_with(parent: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the line above
-        os._exit(1)
 
 
 def _cause(error: BaseException) -> BaseException:

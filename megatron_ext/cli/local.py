@@ -1,6 +1,5 @@
 """Rank processes on this machine: a command of ours, started once for each rank."""
 
-import ctypes
 import os
 import signal
 import socket
@@ -10,7 +9,8 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-PR_SET_PDEATHSIG = 1
+from data_tools.processes import die_with_parent
+
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 5.0
 """For ranks to say what is wrong themselves, once one has failed."""
@@ -80,12 +80,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def die_with_parent() -> None:
-    """From now on this process is killed when the one that started it ends, however that ends (Linux only).
-
-    Without it, ranks outlive a launcher that was killed, and go on writing to a run folder that is being resumed.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

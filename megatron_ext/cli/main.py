@@ -4,6 +4,7 @@
 traceback, on stderr; anything else that goes wrong is ours and shows where. `--help` waits for neither numpy nor torch.
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -11,10 +12,18 @@ from collections.abc import Sequence
 
 import typer
 
-from data_tools.errors import EXIT_FAILED, InputError
-from megatron_ext.cli import convert_commands, data_commands, run_commands, synth_commands
+from data_tools.errors import EXIT_FAILED, EndedEarly, InputError
+from megatron_ext.cli import (
+    check_commands,
+    convert_commands,
+    data_commands,
+    pairing_commands,
+    run_commands,
+    synth_commands,
+)
 
 EXIT_INTERRUPTED = 130
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     help="Synthetic data pretraining: from documents to corpora, plans, trained models and a report.",
@@ -23,6 +32,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+for part in (pairing_commands.app, check_commands.app):
+    data_commands.app.add_typer(part)  # without a name: its commands stand among the others
 app.add_typer(data_commands.app, name="data")
 app.add_typer(synth_commands.app, name="synth")
 app.add_typer(convert_commands.app, name="convert")
@@ -35,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = command.main(args=arguments, prog_name="megatron-ext", standalone_mode=False)
         sys.stdout.flush()
-    except InputError as error:
+    except (InputError, EndedEarly) as error:
         _complain(str(error))
         return error.status
     except (KeyboardInterrupt, typer.Abort):
@@ -43,6 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`): no complaint, neither now nor when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            return _usage_or_failure(error)
+        _complain(f"{error.filename or 'the output'}: {error.strerror}. Free some space and run the same command again.")
         return EXIT_FAILED
     except FloatingPointError as error:
         _complain(str(error))

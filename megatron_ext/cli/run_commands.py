@@ -93,7 +93,8 @@ def train(
     \b
     Example: megatron-ext train configs/runs/my_run.yaml --output runs/my_run --processes 2
     """
-    from megatron_ext.cli.local import die_with_parent, inside_ranks, run_ranks
+    from data_tools.processes import die_with_parent
+    from megatron_ext.cli.local import inside_ranks, run_ranks
     from megatron_ext.config import load_run, require_ranks
 
     config = load_run(run)

@@ -1,0 +1,14 @@
+"""Arguments that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Documents = Annotated[list[Path], typer.Argument(help="Files of documents: .jsonl, .jsonl.gz or .jsonl.zst.")]
+Output = Annotated[Path, typer.Argument(help="Folder to write.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Remove an output made from other inputs or settings.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the manifest for a program.")]
+Workers = Annotated[
+    int, typer.Option(min=1, help="Processes; under mpiexec or srun the ranks work, in a Slurm array its tasks.")
+]
