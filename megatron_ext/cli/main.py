@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in DISK_FULL:
             return _usage_or_failure(error)
-        _complain(f"{error.filename or 'the output'}: {error.strerror}. Free some space and run the same command again.")
+        where = error.filename or "the output"
+        _complain(f"{where}: {error.strerror}. Free some space and run the same command again.")
         return EXIT_FAILED
     except FloatingPointError as error:
         _complain(str(error))
