@@ -18,7 +18,7 @@ from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
 from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import EndedEarly, InputError
 from data_tools.files import SHARDS
-from data_tools.steps.embedders import Embedder, ModelSpec, load_embedder
+from data_tools.steps.embedders import PACKAGED, Embedder, ModelSpec, load_embedder
 from data_tools.steps.placement import threads_of_worker
 from data_tools.steps.vectors import DTYPES, INT8_SCALE, VECTORS, put_rows, stored
 from data_tools.text.tokenizer import Tokenizer
@@ -33,7 +33,7 @@ def embed(
     corpus: Path,
     output: Path,
     *,
-    model: ModelSpec | str = ModelSpec(),  # noqa: B008: frozen
+    model: ModelSpec | str = PACKAGED,
     dtype: str = "float16",
     max_tokens: int | None = None,
     replace: bool = False,

@@ -51,6 +51,8 @@ class ModelSpec:
     batch_tokens: int = 16_384
     concurrency: int = 8
     """Requests under way at a server."""
+    attempts: int = 10
+    """Times that a request is sent before the server counts as gone: over four minutes."""
 
     def settings(self) -> dict[str, Any]:
         """What decides the vectors."""
@@ -84,7 +86,7 @@ def load_embedder(spec: ModelSpec, threads: int) -> Embedder:
         InputError: the model can't be loaded, or the server doesn't have it.
     """
     if spec.engine == "server":
-        return EmbeddingServer(spec.server, spec.name, concurrency=spec.concurrency)
+        return EmbeddingServer(spec.server, spec.name, concurrency=spec.concurrency, attempts=spec.attempts)
     try:
         if spec.engine == "vllm":
             return VllmModel(spec.name)

@@ -14,6 +14,8 @@ import numpy as np
 from data_tools.errors import EndedEarly, InputError
 
 BUSY = {408, 409, 425, 429, 500, 502, 503, 504}
+AT_THE_START = 3
+"""Attempts, before it is said that the address may be wrong."""
 KEY = "OPENAI_API_KEY"
 """Environment variable with the key that is sent along; no key is sent without it."""
 
@@ -34,7 +36,7 @@ class EmbeddingServer:
     limit = None
 
     def __init__(
-        self, address: str, model: str, *, concurrency: int, attempts: int = 6, pause: float = 0.5, timeout: float = 120
+        self, address: str, model: str, *, concurrency: int, attempts: int, pause: float = 0.5, timeout: float = 120
     ):
         """`pause`: seconds before the second attempt, doubled with each; `timeout`: seconds for an answer."""
         import httpx
@@ -46,7 +48,7 @@ class EmbeddingServer:
         self._attempts, self._pause = attempts, pause
         self.name, self.at_once = model, concurrency
         try:
-            self.dimensions = len(self._ask(["size"])[0])
+            self.dimensions = len(self._ask(["size"], attempts=AT_THE_START)[0])
         except ServerFailed as error:
             raise InputError(
                 where=self._address, found=str(error), expected=f"vectors of the model {model}",
@@ -55,17 +57,18 @@ class EmbeddingServer:
 
     def encode(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Vectors of unit length; which texts the server cut is not known, so none counts as cut."""
-        vectors = np.array(self._ask([text or " " for text in texts]), dtype=np.float32)  # many refuse empty texts
+        given = [text or " " for text in texts]  # many servers refuse an empty one
+        vectors = np.array(self._ask(given, self._attempts), dtype=np.float32)
         if vectors.shape != (len(texts), self.dimensions) or not np.isfinite(vectors).all():
             raise ServerFailed(f"{self._address} gave {vectors.shape} numbers for {len(texts)} texts")
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors / np.where(lengths > 0, lengths, 1), np.zeros(len(texts), dtype=bool)
 
-    def _ask(self, texts: list[str]) -> list[Any]:
+    def _ask(self, texts: list[str], attempts: int) -> list[Any]:
         import httpx
 
         request = {"model": self.name, "input": texts, "encoding_format": "base64"}
-        for attempt in range(self._attempts):
+        for attempt in range(attempts):
             wait = self._pause * 2**attempt
             try:
                 answer = self._client.post(self._address, json=request)
@@ -82,7 +85,7 @@ class EmbeddingServer:
             except (KeyError, TypeError, ValueError):
                 trouble = "an answer in another format than OpenAI's"
                 break
-            if attempt + 1 < self._attempts:
+            if attempt + 1 < attempts:
                 time.sleep(wait)
         raise ServerFailed(f"{trouble}, after {attempt + 1} attempts")
 

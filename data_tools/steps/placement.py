@@ -24,7 +24,8 @@ def threads_of_worker(workers: int) -> int:
     Args:
         workers: in the pool; under MPI the ranks of this machine are counted instead.
     """
-    share = len(os.sched_getaffinity(0)) // max(1, _first_of(LOCAL_RANKS, workers))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = cores // max(1, _first_of(LOCAL_RANKS, workers))
     return max(1, _first_of(THREADS, share))
 
 
