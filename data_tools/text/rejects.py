@@ -1,4 +1,4 @@
-"""Records that can't be used: listed with file, line and reason, counted, and never a reason to stop while they are few.
+"""Records that can't be used: listed with file, line and reason, counted, and no reason to stop while they are few.
 
 A shard's worker writes its rejects beside its output; the step puts them together in one `rejects.jsonl`.
 """
