@@ -1,7 +1,7 @@
 """A server that speaks OpenAI's embeddings protocol, with the packaged MiniLM behind it; it prints its port.
 
 The first part of the path says how it behaves: `/good/v1`; `/busy/v1` refuses the first two requests for want of time;
-`/lists/v1` answers with lists of numbers, whatever was asked for; `/gone/v1` breaks off after the first four requests;
+`/lists/v1` answers with lists of numbers, whatever was asked for; `/gone/v1` breaks off after the first three requests;
 any other one is not found.
 """
 
@@ -30,7 +30,7 @@ class Handler(BaseHTTPRequestHandler):
         with LOCK:
             ASKED[behaviour] += 1
             number = ASKED[behaviour]
-            if behaviour == "gone" and number > 4:
+            if behaviour == "gone" and number > 3:
                 self.close_connection = True
             elif behaviour not in ("good", "busy", "lists", "gone") or asked["model"] != "minilm":
                 self._answer(404, {"error": "no such model"})
