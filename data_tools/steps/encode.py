@@ -12,6 +12,7 @@ import numpy as np
 from data_tools.corpus.assembly import PartWriter
 from data_tools.corpus.groups import page_of
 from data_tools.corpus.indexed import token_dtype
+from data_tools.errors import InputError
 from data_tools.text.inputs import Shard
 from data_tools.text.readers import Document, Fields, read_shard
 from data_tools.text.rejects import Rejects
@@ -31,6 +32,7 @@ class Encoding:
     """work(shard, folder) for `run_shards`."""
 
     tokenizer: Path
+    tokenizer_hash: str
     eos: str | None
     backend: str
     threads: bool
@@ -39,7 +41,7 @@ class Encoding:
     too_long: str
 
     def __call__(self, shard: Shard, folder: Path) -> dict[str, Any]:
-        tokenizer = _loaded(self.tokenizer, self.eos, self.backend, self.threads)
+        tokenizer = _loaded(self.tokenizer, self.tokenizer_hash, self.eos, self.backend, self.threads)
         counts: Counter[str] = Counter(read=0, dropped_too_long=0, split=0)
         with Rejects(folder) as rejects, PartWriter(folder, token_dtype(tokenizer.vocabulary)) as part:
             for number, batch in enumerate(_batches(read_shard(shard, self.fields, rejects))):
@@ -103,5 +105,11 @@ def _sample(texts: list[str]) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(path: Path, eos: str | None, backend: str, threads: bool) -> Tokenizer:
-    return Tokenizer.load(path, eos=eos, backend=backend, threads=threads)
+def _loaded(path: Path, expected: str, eos: str | None, backend: str, threads: bool) -> Tokenizer:
+    tokenizer = Tokenizer.load(path, eos=eos, backend=backend, threads=threads)
+    if (found := tokenizer.hash) != expected:
+        raise InputError(
+            where=str(path), found=f"hash {found}", expected=f"{expected}, as when this build began",
+            fix="Don't change a tokenizer that is in use: run the command again.",
+        )  # fmt: skip
+    return tokenizer

@@ -76,8 +76,8 @@ def tokenize(
     inputs, loaded = inputs_of(documents), Tokenizer.load(tokenizer, eos=eos)
     shards = shards_of(inputs, shard_bytes)
     encoding = Encoding(
-        tokenizer=model_file(tokenizer), eos=eos, backend=backend, threads=crew.workers == 1, fields=fields,
-        max_tokens=max_tokens, too_long=too_long,
+        tokenizer=model_file(tokenizer), tokenizer_hash=loaded.hash, eos=eos, backend=backend,
+        threads=crew.workers == 1, fields=fields, max_tokens=max_tokens, too_long=too_long,
     )  # fmt: skip
 
     def build(scratch: Path) -> dict[str, Any]:
