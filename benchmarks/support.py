@@ -1,8 +1,13 @@
-"""What benchmarks share: random corpora, runs on them, and the table and JSON line at the end."""
+"""What benchmarks share: random corpora, runs on them, processes and what they cost, the table and JSON line at the end."""
 
 import json
+import os
 import statistics
+import subprocess
+import tempfile
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,43 @@ from data_tools.corpus.indexed import CORPUS_PREFIX, CorpusWriter, token_dtype
 from data_tools.corpus.manifest import run_step
 
 ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a process cost."""
+
+    seconds: float
+    """From its start to its end, imports included."""
+    peak: int
+    """Most resident bytes of one process: of it, or of the largest of those that it started and waited for."""
+    output: str
+    """All that it wrote, errors included."""
+    status: int
+
+    @property
+    def last_line(self) -> str:
+        """What it said last: of a process that failed, why."""
+        lines = self.output.strip().splitlines()
+        return lines[-1] if lines else f"status {self.status}"
+
+
+def timed(command: Sequence[str], environment: dict[str, str] | None = None) -> Spent:
+    """Run a command to its end."""
+    with tempfile.TemporaryFile() as output:
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)  # the only call that also tells what its children took
+        seconds = time.monotonic() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        said = output.read().decode(errors="replace")
+    return Spent(seconds, usage.ru_maxrss * 1024, said, process.returncode)
+
+
+def use_cores(count: int) -> None:
+    """Keep this process, and all that it starts, to so many cores."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
 
 def random_corpus(folder: Path, *, tokens: int, vocabulary: int, document: int = 1000) -> Path:
