@@ -11,7 +11,7 @@ import yaml
 
 from data_tools.steps.tokenize import tokenize
 from data_tools.text.readers import Document, write_documents
-from data_tools.text.tokenizer import train_tokenizer
+from data_tools.text.training import train_tokenizer
 
 ROOT = Path(__file__).parents[1]
 WORDS = [

@@ -12,3 +12,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the manifest for a p
 Workers = Annotated[
     int, typer.Option(min=1, help="Processes; under mpiexec or srun the ranks work, in a Slurm array its tasks.")
 ]
+TextKey = Annotated[str, typer.Option(help="Key of the text; a.b for b inside of a.")]
+IdKey = Annotated[str, typer.Option(help="Key of the document's name.")]
+MaxBadShare = Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the records that may be unusable.")]

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from data_tools.corpus.groups import read_ids
+from data_tools.corpus.names import Names
 from data_tools.errors import InputError
 from data_tools.steps.embed import embed
 from data_tools.steps.neighbors import neighbors
 from data_tools.steps.pairs import pairs
 from data_tools.steps.tokenize import tokenize
 from data_tools.text.readers import Document, write_documents
-from data_tools.text.tokenizer import train_tokenizer
+from data_tools.text.training import train_tokenizer
 
 COPIED = "The vacuum command rebuilds the database file and packs it into as little disk space as it can."
 TEXTS = {
@@ -54,7 +54,7 @@ def test_related_documents_pair_and_near_duplicates_and_strangers_do_not(made, t
     manifest = pairs(
         documents, folder / "corpus", folder / "neighbors", tmp_path / "pairs", min_similarity=0.4, max_tokens=4096
     )
-    names = read_ids(folder / "corpus" / "corpus")
+    names = list(Names(folder / "corpus" / "corpus"))
     found = {(names[row["d1"]], names[row["d2"]]) for row in np.load(tmp_path / "pairs" / "pairs.npy")}
     assert ("vacuum", "vacuum-full") in found
     assert ("bread", "cake") in found
