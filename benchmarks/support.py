@@ -1,4 +1,4 @@
-"""What benchmarks share: random corpora, runs on them, processes and what they cost, the table and JSON line at the end."""
+"""What benchmarks share: random corpora, runs on them, what a process costs, the table and JSON line at the end."""
 
 import json
 import os

@@ -9,7 +9,7 @@ BPE of 50,254 entries, trained on a quarter of it. Ratios, each the peer's cost 
   - megatron: tools/preprocess_data.py of a Megatron-LM checkout, with --workers processes;
   - megatron_fast: its tools/preprocess_data_fast.py, which holds all tokens in memory and has no processes to choose;
   - datatrove: its Megatron tokenizer step, one file and one task for each worker;
-  - bare: the `tokenizers` library alone on texts in memory, against our whole step with --backend tokenizers.
+  - bare: the `tokenizers` library alone on texts in memory, against our whole step with --backend reference.
 
 Each is timed as a process, from its start to its end, on --workers cores, in turns; medians count. `own count` is the
 time that a peer prints itself, without its imports. `same` says whether its tokens are ours, byte by byte: all tokens
@@ -25,7 +25,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def main() -> None:
             place = _prepare(options, Path(scratch))
         except InputError as error:
             sys.exit(str(error))
-        sides = [ours(place, "auto"), ours(place, "tokenizers"), *peers(place, options), bare(place)]
+        sides = [ours(place, "auto"), ours(place, "reference"), *peers(place, options), bare(place)]
         for _ in range(1 if options.quick else options.turns):
             for side in sides:
                 side.run()
@@ -136,11 +136,13 @@ def _prepare(options: argparse.Namespace, scratch: Path) -> Place:
             some.writelines(line for number, line in enumerate(lines) if number % QUICK == 0)
     tokenizer = options.cache / f"tokenizer-{VOCABULARY}-{content_hash(corpus)}"
     if not (tokenizer / "tokenizer.json").exists():
-        _train(corpus, tokenizer)
+        with corpus.open() as lines:
+            some = (line for number, line in enumerate(lines) if number % TRAINED_ON == 0)
+            train_tokenizer((json.loads(line)["text"] for line in some), tokenizer, VOCABULARY)
     return Place(corpus, tokenizer, scratch, options.workers)
 
 
-def _train(corpus: Path, folder: Path) -> None:
+def train_tokenizer(texts: Iterable[str], folder: Path, vocabulary: int) -> None:
     """A byte-level BPE in the manner of GPT-NeoX, as a folder that `transformers` reads too."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -148,12 +150,10 @@ def _train(corpus: Path, folder: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=[END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=vocabulary, special_tokens=[END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )  # fmt: skip
-    with corpus.open() as lines:
-        texts = (json.loads(line)["text"] for number, line in enumerate(lines) if number % TRAINED_ON == 0)
-        tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     special = {"eos_token": END, "bos_token": END, "unk_token": END}
     write_whole(folder / "tokenizer_config.json", json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"} | special))
     write_whole(folder / "tokenizer.json", tokenizer.to_str())
