@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import statistics
 import subprocess
 import tempfile
@@ -18,6 +19,8 @@ from data_tools.corpus.indexed import CORPUS_PREFIX, CorpusWriter, token_dtype
 from data_tools.corpus.manifest import run_step
 
 ROOT = Path(__file__).parents[1]
+LOOK_EVERY = 0.05
+"""Seconds between looks at the memory of a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Spent:
     seconds: float
     """From its start to its end, imports included."""
     peak: int
-    """Most resident bytes of one process: of it, or of the largest of those that it started and waited for."""
+    """Most resident bytes of a single process, of all that the command started."""
     output: str
     """All that it wrote, errors included."""
     status: int
@@ -40,16 +43,44 @@ class Spent:
 
 
 def timed(command: Sequence[str], environment: dict[str, str] | None = None) -> Spent:
-    """Run a command to its end."""
+    """Run a command to its end, and look at its processes while it runs.
+
+    What the system counts itself (`ru_maxrss`) is of no use here: a process begins with its parent's figure, and those
+    that a fork server starts are in nobody's.
+    """
+    peak = 0
     with tempfile.TemporaryFile() as output:
         began = time.monotonic()
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
-        _, status, usage = os.wait4(process.pid, 0)  # the only call that also tells what its children took
+        while True:
+            peak = max(peak, *map(_peak, _family(process.pid)))
+            try:
+                process.wait(LOOK_EVERY)
+                break
+            except subprocess.TimeoutExpired:
+                continue
         seconds = time.monotonic() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         said = output.read().decode(errors="replace")
-    return Spent(seconds, usage.ru_maxrss * 1024, said, process.returncode)
+    return Spent(seconds, peak, said, process.returncode)
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all that came from it."""
+    try:
+        tasks = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:  # ended meanwhile
+        return [pid]
+    return [pid, *(grandchild for task in tasks for child in task for grandchild in _family(int(child)))]
+
+
+def _peak(pid: int) -> int:
+    """Most resident bytes of a process so far; the system keeps it, so that a look now and then is enough."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0
 
 
 def use_cores(count: int) -> None:
