@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from data_tools.corpus.groups import read_ids
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
 from data_tools.corpus.manifest import Manifest, run_step
+from data_tools.corpus.names import Names
 from data_tools.errors import InputError
 from data_tools.steps.neighbors import IDS, SIMILARITIES
 from data_tools.text.readers import read_documents
@@ -52,7 +52,7 @@ def pairs(
 
     def build(scratch: Path) -> dict[str, Any]:
         lengths = IndexedCorpus(corpus / CORPUS_PREFIX).lengths
-        numbers = {name: number for number, name in enumerate(read_ids(corpus / CORPUS_PREFIX))}
+        numbers = {name: number for number, name in enumerate(Names(corpus / CORPUS_PREFIX))}
         listed = list(read_documents(documents))
         words = [normalised_words(document.text) for document in listed]
         ids = np.load(neighbors / IDS, mmap_mode="r")
