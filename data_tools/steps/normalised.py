@@ -17,7 +17,7 @@ from data_tools.text.shingles import normalised
 from data_tools.text.tokenizer import Tokenizer
 from data_tools.workers import Team, folder_of, run_shards
 
-TOKENS, ENDS = "tokens.npy", "ends.npy"
+TOKENS, STARTS = "tokens.npy", "starts.npy"
 FOLDER = "normalised"
 
 MOST_IN_A_SHARD, LEAST_IN_A_SHARD, SHARDS_WANTED = 1 << 14, 1 << 8, 64
@@ -43,7 +43,7 @@ def shards_of(documents: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Normalise:
-    """Write the normalised tokens of a shard of documents: `tokens.npy`, and in `ends.npy` where each document ends."""
+    """Write a shard's normalised tokens, joined: `tokens.npy`; in `starts.npy` where each document begins, and the end."""
 
     corpus: Path
     tokenizer: Path
@@ -52,7 +52,7 @@ class Normalise:
     def __call__(self, shard: tuple[int, int], folder: Path) -> dict[str, int]:
         corpus, reader = IndexedCorpus(self.corpus / CORPUS_PREFIX), Tokenizer.load(self.corpus)
         writer = Tokenizer.load(self.tokenizer)
-        dtype, parts, lengths = token_dtype(writer.vocabulary), [], []
+        dtype, parts, lengths = token_dtype(writer.vocabulary), [], [0]
         for start in range(shard[0], shard[1], ENCODED_AT_ONCE):
             numbers = range(start, min(start + ENCODED_AT_ONCE, shard[1]))
             texts = [normalised(reader.decode(corpus.document(number)[:-1])) for number in numbers]
@@ -60,7 +60,7 @@ class Normalise:
             parts.append(np.concatenate(encoded))
             lengths += [len(ids) for ids in encoded]
         np.save(folder / TOKENS, np.concatenate(parts))
-        np.save(folder / ENDS, np.cumsum(lengths, dtype=np.int64))
+        np.save(folder / STARTS, np.cumsum(lengths, dtype=np.int64))
         return {"tokens": sum(lengths)}
 
 
@@ -91,13 +91,15 @@ class NormalisedTokens:
         self._opened: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def __getitem__(self, number: int) -> np.ndarray:
-        shard, place = divmod(number, self._size)
-        if shard not in self._opened:
-            loaded = (np.load(self._folders[shard] / name, mmap_mode="r") for name in (TOKENS, ENDS))
-            # As plain arrays: a slice of a memmap costs ten times as much.
-            self._opened[shard] = tuple(array.view(np.ndarray) for array in loaded)
-        tokens, ends = self._opened[shard]
-        return tokens[(ends[place - 1] if place else 0) : ends[place]]
+        shard, place = number // self._size, number % self._size
+        tokens, starts = self._opened.get(shard) or self._open(shard)
+        return tokens[starts[place] : starts[place + 1]]
+
+    def _open(self, shard: int) -> tuple[np.ndarray, np.ndarray]:
+        tokens, starts = (np.load(self._folders[shard] / name, mmap_mode="r") for name in (TOKENS, STARTS))
+        # As plain arrays: a slice of a memmap costs ten times as much.
+        self._opened[shard] = tokens.view(np.ndarray), starts.view(np.ndarray)
+        return self._opened[shard]
 
     def near_duplicates(self, d1: np.ndarray, d2: np.ndarray, size: int) -> np.ndarray:
         """Whether `size` tokens in a row of d1 also stand in d2, for each pair of numbers.
@@ -108,15 +110,15 @@ class NormalisedTokens:
             size: tokens of a shingle.
         """
         found = np.zeros(len(d1), dtype=bool)
-        firsts, seconds, owners, tokens, begin, last = [], [], [], 0, 0, None
-        for place, (first, second) in enumerate(zip(d1.tolist(), d2.tolist(), strict=True)):
-            if first != last:
-                firsts.append(self[first])
-                tokens, last = tokens + len(firsts[-1]), first
-            seconds.append(self[second])
-            owners.append(len(firsts) - 1)
+        run = np.cumsum(np.diff(d1, prepend=d1[:1]) != 0)  # equal where d1 is
+        begin, seconds, tokens = 0, [], 0
+        for stop, number in enumerate(d2.tolist(), start=1):
+            seconds.append(self[number])
             tokens += len(seconds[-1])
-            if tokens >= COMPARED_AT_ONCE or place == len(d1) - 1:
-                found[begin : place + 1] = share_a_shingle(firsts, seconds, np.array(owners), size=size)
-                firsts, seconds, owners, tokens, begin, last = [], [], [], 0, place + 1, None
+            if tokens >= COMPARED_AT_ONCE or stop == len(d2):
+                _, where = np.unique(run[begin:stop], return_index=True)
+                firsts = [self[number] for number in d1[begin + where].tolist()]
+                owners = run[begin:stop] - run[begin]
+                found[begin:stop] = share_a_shingle(firsts, seconds, owners, size=size)
+                begin, seconds, tokens = stop, [], 0
         return found
