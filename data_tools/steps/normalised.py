@@ -27,7 +27,7 @@ ENCODED_AT_ONCE = 256
 """Documents."""
 
 COMPARED_AT_ONCE = 1 << 16
-"""Tokens: what stands between, in 64 bits each, stays in the processor's cache."""
+"""Tokens: few enough that what stands between, in 64 bits each, stays near the processor."""
 
 
 def shard_size(documents: int) -> int:
@@ -43,7 +43,7 @@ def shards_of(documents: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Normalise:
-    """Write a shard's normalised tokens, joined: `tokens.npy`; in `starts.npy` where each document begins, and the end."""
+    """Write a shard's normalised tokens, joined, to `tokens.npy`; to `starts.npy` where each begins, and the end."""
 
     corpus: Path
     tokenizer: Path
@@ -78,6 +78,10 @@ def open_normalised(scratch: Path, documents: int) -> "NormalisedTokens":
     return NormalisedTokens(folders, shard_size(documents))
 
 
+LARGER_THAN_ANY_ARRAY = 128 * COMPARED_AT_ONCE
+"""Bytes."""
+
+
 class NormalisedTokens:
     """Token ids of documents by their number. Shards are opened when first asked for."""
 
@@ -109,6 +113,9 @@ class NormalisedTokens:
             d2: shape (pairs,).
             size: tokens of a shingle.
         """
+        # malloc takes blocks up to the largest that it was given back from its own store: else every array here would
+        # be new pages of the system, which costs more than filling it.
+        np.empty(LARGER_THAN_ANY_ARRAY, dtype=np.uint8)
         found = np.zeros(len(d1), dtype=bool)
         run = np.cumsum(np.diff(d1, prepend=d1[:1]) != 0)  # equal where d1 is
         begin, seconds, tokens = 0, [], 0

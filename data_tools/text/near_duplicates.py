@@ -14,7 +14,7 @@ BASE = 0x9E3779B97F4A7C15
 """Odd, so that it has an inverse modulo 2^64."""
 SPREAD = 0xD6E8FEB86659FD93
 """Carries every token of a shingle into the upper bits of its hash, which choose the place in the table."""
-ENTRIES_FOR_EACH = 128
+ENTRIES_FOR_EACH = 64
 """Of the table for each shingle in it: at most one stranger in so many passes."""
 
 Hashes = Callable[[np.ndarray, int], np.ndarray]
