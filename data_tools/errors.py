@@ -15,9 +15,11 @@ class InputError(Exception):
 
     status = EXIT_BAD_INPUT
 
-    def __init__(self, *, where: str, found: str, expected: str, fix: str):
+    def __init__(self, *, where: str, found: str, expected: str, fix: str, keeps_work: bool = False):
+        """`keeps_work`: what a build has finished can still be used, once what `fix` says is done."""
         super().__init__(f"{where}: found {found}, expected {expected}.\n  {fix}")
-        self._parts = {"where": where, "found": found, "expected": expected, "fix": fix}
+        self._parts = {"where": where, "found": found, "expected": expected, "fix": fix, "keeps_work": keeps_work}
+        self.keeps_work = keeps_work
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(InputError, **self._parts), ()  # a worker's error crosses to whoever gave it the work

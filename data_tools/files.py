@@ -35,6 +35,11 @@ def text_hash(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def drawn(name: str, *, salt: str = "") -> float:
+    """A number in [0, 1) that depends on nothing but the two texts: a draw that no other name changes."""
+    return int(text_hash(f"{salt}\0{name}")[:13], 16) / 16**13
+
+
 @contextmanager
 def locked(folder: Path, *, wait: float = 0) -> Iterator[None]:
     """Hold the lock of an output folder; a second builder is refused after `wait` seconds, by default at once."""
@@ -60,8 +65,8 @@ def whole_or_nothing(folder: Path) -> Iterator[Path]:
     """Yield a scratch folder that becomes `folder` in one rename when the block ends well.
 
     `folder` therefore either does not exist or is complete. After a failure the scratch folder
-    `<folder>.partial` stays, and the next call is given it again; after bad input it is removed, since
-    nothing in it can be used. The caller holds the lock of `folder`.
+    `<folder>.partial` stays, and the next call is given it again; after bad input it is removed, unless the
+    error says that what is in it can be used. The caller holds the lock of `folder`.
 
     Raises:
         InputError: `folder` exists already, or the block found its input unusable.
@@ -77,8 +82,9 @@ def whole_or_nothing(folder: Path) -> Iterator[Path]:
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         yield scratch
-    except InputError:
-        shutil.rmtree(scratch)
+    except InputError as error:
+        if not error.keeps_work:
+            shutil.rmtree(scratch)
         raise
     # A rename may reach the disk before the data does: flush every file, and each folder that lists them.
     for path in (*scratch.rglob("*"), scratch):

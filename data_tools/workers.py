@@ -9,6 +9,7 @@ out by number: each does its own, and the one that finds all of them done makes 
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
@@ -18,11 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.errors import EndedEarly, InputError
-from data_tools.files import SHARDS, flush, locked, write_whole
+from data_tools.files import SHARDS, flush, locked, text_hash, write_whole
 from data_tools.processes import die_with_parent
 
 RECORD = "done.json"
 """In a shard's folder once it is finished: its counts."""
+
+PARTED = "parted"
+"""Beside the shards' folders: a hash of what they were."""
 
 QUEUED = 2
 """Shards given out for each worker, so that none waits for the next."""
@@ -169,6 +173,7 @@ def run_shards(
         progress: called with (shards done, shards in all).
         last: the output is made next. Of the tasks of an array one goes on to that; to further shards, all.
     """
+    _forget_other_shards(scratch / SHARDS, shards)
     mine = crew.share(len(shards))
     left = [number for number in mine if not (folder_of(scratch, number) / RECORD).exists()]
     done = len(mine) - len(left)
@@ -188,6 +193,15 @@ def run_shards(
 def folder_of(scratch: Path, number: int) -> Path:
     """Where a shard's files are."""
     return scratch / SHARDS / f"{number:06d}"
+
+
+def _forget_other_shards(folder: Path, shards: Sequence[Any]) -> None:
+    """Remove what is finished if the work was parted otherwise then, by another version of this program, say."""
+    parted, path = text_hash(repr(list(shards))), folder / PARTED
+    if not path.exists() or path.read_text() != parted:
+        if folder.exists():
+            shutil.rmtree(folder)
+        write_whole(path, parted)
 
 
 def _finish(work: Work, shard: Any, folder: Path) -> None:

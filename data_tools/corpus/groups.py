@@ -2,15 +2,15 @@
 
 One row a document: the group it belongs to, the page it comes from, its kind, its generator, its place in the group.
 A long page is kept as several documents, `manual/page#0`, `manual/page#1`, ...: splits and groups go by the
-page. The documents' names lie in `<prefix>.ids.jsonl.zst`, one a line, in the same order.
+page. The documents' names are in names.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from data_tools.corpus.indexed import file_of
-from data_tools.lines import read_lines, write_lines
+from data_tools.corpus.indexed import CHUNK, file_of
+from data_tools.corpus.keys import firsts_and_ranks
 
 KINDS = {"real": 0, "rephrase": 1, "thought": 2, "pair_d1": 3, "pair_d2": 4, "qa": 5, "synthetic": 6}
 ROW = np.dtype([("group", "<u8"), ("source", "<i8"), ("kind", "u1"), ("generator", "<u2"), ("order", "<u4")])
@@ -21,25 +21,29 @@ def page_of(document_id: str) -> str:
     return document_id.split("#", 1)[0]
 
 
-def write_groups(prefix: Path, ids: list[str], *, kind: str) -> int:
-    """Write both sidecars; documents of one page form a group, in their order. Returns the number of groups."""
-    pages: dict[str, int] = {}
-    orders: dict[int, int] = {}
-    rows = np.zeros(len(ids), dtype=ROW)
-    for number, name in enumerate(ids):
-        page = pages.setdefault(page_of(name), len(pages))
-        rows[number] = (page, page, KINDS[kind], 0, orders.get(page, 0))
-        orders[page] = orders.get(page, 0) + 1
-    np.save(file_of(prefix, ".groups.npy"), rows)
-    write_lines(file_of(prefix, ".ids.jsonl.zst"), ({"id": name} for name in ids))
-    return len(pages)
+def write_groups(prefix: Path, pages: Path, *, kind: str) -> int:
+    """Write `<prefix>.groups.npy`; documents of one page form a group, in their order. Returns the number of groups.
+
+    Args:
+        prefix: of the corpus.
+        pages: file of the key of each document's page (see keys), in order.
+        kind: what the documents are, one of KINDS.
+    """
+    firsts, orders = firsts_and_ranks(pages)
+    numbers = np.cumsum(orders == 0, dtype=np.uint32) - np.uint32(1)  # pages are counted as they first come
+    with file_of(prefix, ".groups.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": np.lib.format.dtype_to_descr(ROW), "fortran_order": False, "shape": (len(firsts),)}
+        )
+        for start in range(0, len(firsts), CHUNK):
+            here = slice(start, start + CHUNK)
+            rows = np.zeros(len(firsts[here]), dtype=ROW)
+            rows["group"] = rows["source"] = numbers[firsts[here]]
+            rows["kind"], rows["order"] = KINDS[kind], orders[here]
+            file.write(rows)
+    return int(numbers[-1]) + 1 if len(numbers) else 0
 
 
 def read_groups(prefix: Path) -> np.ndarray:
     """The rows, memory-mapped."""
     return np.load(file_of(prefix, ".groups.npy"), mmap_mode="r")
-
-
-def read_ids(prefix: Path) -> list[str]:
-    """The documents' names, in the order of the corpus."""
-    return [row["id"] for row in read_lines(file_of(prefix, ".ids.jsonl.zst"))]

@@ -5,6 +5,7 @@ sequences u64, number of document boundaries u64, lengths i32, byte offsets i64,
 one sequence. The writer holds no list of documents: lengths go to a file as they come.
 """
 
+import shutil
 import struct
 from pathlib import Path
 from typing import Self
@@ -58,7 +59,7 @@ class CorpusWriter:
         """Write the index: from then on the corpus can be read."""
         self._bin.close()
         self._lengths.close()
-        self._write_index()
+        write_index(self.prefix, self.dtype, self._lengths_path)
         self._close_files()
 
     def _close_files(self) -> None:
@@ -73,22 +74,27 @@ class CorpusWriter:
         self.documents += 1
         self.tokens += len(tokens)
 
-    def _write_index(self) -> None:
-        lengths = np.fromfile(self._lengths_path, dtype=np.int32) if self.documents < CHUNK else _mapped(self)
-        with file_of(self.prefix, ".idx").open("wb") as file:
-            file.write(HEADER.pack(MAGIC, 1, DTYPE_CODES[self.dtype], self.documents, self.documents + 1))
-            file.write(lengths)
-            offset = 0
-            for start in range(0, self.documents, CHUNK):
-                ends = np.cumsum(lengths[start : start + CHUNK], dtype=np.int64)
-                file.write((offset + np.concatenate([[0], ends[:-1]])) * self.dtype.itemsize)
-                offset += int(ends[-1])
-            for start in range(0, self.documents + 1, CHUNK):
-                file.write(np.arange(start, min(start + CHUNK, self.documents + 1), dtype=np.int64))
 
+def write_index(prefix: Path, dtype: np.dtype, lengths: Path) -> tuple[int, int]:
+    """Write `<prefix>.idx`; returns the number of documents and of tokens.
 
-def _mapped(writer: CorpusWriter) -> np.ndarray:
-    return np.memmap(writer._lengths_path, dtype=np.int32, mode="r")
+    Args:
+        prefix: of the corpus.
+        dtype: of its tokens.
+        lengths: file of the documents' lengths in tokens, int32, in order.
+    """
+    count, offset = lengths.stat().st_size // 4, 0
+    with file_of(prefix, ".idx").open("wb") as file, lengths.open("rb") as stream:
+        file.write(HEADER.pack(MAGIC, 1, DTYPE_CODES[dtype], count, count + 1))
+        shutil.copyfileobj(stream, file, 4 * CHUNK)
+        stream.seek(0)
+        for _ in range(0, count, CHUNK):
+            ends = np.cumsum(np.fromfile(stream, dtype=np.int32, count=CHUNK), dtype=np.int64)
+            file.write((offset + np.concatenate([[0], ends[:-1]])) * dtype.itemsize)
+            offset += int(ends[-1])
+        for start in range(0, count + 1, CHUNK):
+            file.write(np.arange(start, min(start + CHUNK, count + 1), dtype=np.int64))
+    return count, offset
 
 
 class IndexedCorpus:

@@ -5,11 +5,13 @@ same inputs (by content) and the same settings: this comparison is the whole of 
 """
 
 import json
+import os
 import platform
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -116,7 +118,7 @@ def run_step(
     Raises:
         InputError: another process builds it, or it exists and was made from something else.
     """
-    hashes = {name: hash_of_input(path) for name, path in inputs.items()}
+    hashes = _in_threads(hash_of_input, inputs)
     with locked(output if task is None else output.with_name(f"{output.name}.task-{task}")):
         if is_finished(output):
             manifest = read_manifest(output)
@@ -184,13 +186,19 @@ def seal(
         inputs=dict(inputs),
         settings=_as_json(settings),
         counts=_as_json(counts),
-        outputs={str(path.relative_to(folder)): content_hash(path) for path in kept},
+        outputs=_in_threads(content_hash, {str(path.relative_to(folder)): path for path in kept}),
         command=" ".join(sys.argv),
         versions=_versions(),
         seconds=round(seconds, 3),
     )
     write_whole(folder / MANIFEST, json.dumps(asdict(manifest), indent=1, sort_keys=True) + "\n")
     return manifest
+
+
+def _in_threads(function: Callable[[Path], str], files: Mapping[str, Path]) -> dict[str, str]:
+    """function(path) for each name; hashing leaves the interpreter to others, so it takes all cores."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return dict(zip(files, threads.map(function, files.values()), strict=True))
 
 
 def _as_json(value: Mapping[str, Any]) -> dict[str, Any]:

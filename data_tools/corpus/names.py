@@ -4,12 +4,66 @@
 the last ends (int64).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-from data_tools.corpus.indexed import file_of
+from data_tools.corpus.groups import page_of, write_groups
+from data_tools.corpus.indexed import CHUNK, file_of
+from data_tools.corpus.keys import key_of, page_key
+
+
+class NameFiles:
+    """What has to be known of names until a corpus is put together, appended to four files in a folder."""
+
+    FILES = ("names.bin", "names.lengths", "names.pages", "names.keys")
+    """Names in UTF-8; their lengths in bytes, int32; keys of their pages, 64 bits; their own keys, 128 bits."""
+
+    def __init__(self, folder: Path):
+        self._files = [(folder / name).open("wb") for name in self.FILES]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for file in self._files:
+            file.close()
+
+    def add(self, names: Sequence[str]) -> None:
+        encoded = [name.encode("utf-8", "replace") for name in names]
+        parts = (
+            b"".join(encoded),
+            np.fromiter(map(len, encoded), dtype=np.int32, count=len(encoded)),
+            b"".join(page_key(page_of(name)) for name in names),
+            b"".join(map(key_of, names)),
+        )
+        for file, part in zip(self._files, parts, strict=True):
+            file.write(part)
+
+
+def write_sidecars(prefix: Path, folder: Path, *, kind: str) -> int:
+    """Make the files that `NameFiles` left in a folder names and groups of a corpus. Returns the number of groups."""
+    joined, lengths, pages, keys = (folder / name for name in NameFiles.FILES)
+    joined.rename(file_of(prefix, ".names.bin"))
+    _write_starts(file_of(prefix, ".names.npy"), lengths)
+    groups = write_groups(prefix, pages, kind=kind)
+    for used in (lengths, pages, keys):
+        used.unlink()
+    return groups
+
+
+def _write_starts(path: Path, lengths: Path) -> None:
+    count, offset = lengths.stat().st_size // 4, 0
+    with path.open("wb") as file, lengths.open("rb") as stream:
+        header = {"descr": "<i8", "fortran_order": False, "shape": (count + 1,)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(np.int64(0).tobytes())
+        for _ in range(0, count, CHUNK):
+            ends = offset + np.cumsum(np.fromfile(stream, dtype=np.int32, count=CHUNK), dtype=np.int64)
+            file.write(ends)
+            offset = int(ends[-1])
 
 
 class Names:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data_tools.corpus.groups import ROW, read_groups, read_ids
+from data_tools.corpus.groups import ROW, read_groups
 from data_tools.corpus.indexed import CHUNK, HEADER, IndexedCorpus, file_of
 from data_tools.corpus.manifest import MANIFEST, Manifest, read_manifest
+from data_tools.corpus.names import Names
 from data_tools.errors import InputError
 from data_tools.files import content_hash
 
@@ -64,7 +65,7 @@ def verify_corpus(prefix: Path) -> None:
 
 
 def _verify_sidecars(prefix: Path, count: int) -> None:
-    groups, names = file_of(prefix, ".groups.npy"), file_of(prefix, ".ids.jsonl.zst")
+    groups, names = file_of(prefix, ".groups.npy"), file_of(prefix, ".names.npy")
     if groups.is_file():
         try:
             rows = read_groups(prefix)
@@ -72,7 +73,7 @@ def _verify_sidecars(prefix: Path, count: int) -> None:
             raise _bad(groups, f"no array ({error})", f"{count} rows") from None
         if rows.dtype != ROW or rows.shape != (count,):
             raise _bad(groups, f"an array of shape {rows.shape} and type {rows.dtype}", f"{count} rows of type {ROW}")
-    if names.is_file() and (found := len(read_ids(prefix))) != count:
+    if names.is_file() and (found := len(Names(prefix))) != count:
         raise _bad(names, f"{found} names", f"{count}, one a document")
 
 

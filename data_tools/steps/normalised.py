@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus, token_dtype
-from data_tools.files import SHARDS
 from data_tools.text.near_duplicates import share_a_shingle
 from data_tools.text.shingles import normalised
 from data_tools.text.tokenizer import Tokenizer
@@ -51,14 +50,14 @@ class Normalise:
 
     def __call__(self, shard: tuple[int, int], folder: Path) -> dict[str, int]:
         corpus, reader = IndexedCorpus(self.corpus / CORPUS_PREFIX), Tokenizer.load(self.corpus)
-        writer = Tokenizer.load(self.tokenizer)
+        writer = Tokenizer.load(self.tokenizer, backend="auto", threads=False)
         dtype, parts, lengths = token_dtype(writer.vocabulary), [], [0]
         for start in range(shard[0], shard[1], ENCODED_AT_ONCE):
             numbers = range(start, min(start + ENCODED_AT_ONCE, shard[1]))
             texts = [normalised(reader.decode(corpus.document(number)[:-1])) for number in numbers]
-            encoded = [np.array(ids, dtype=dtype) for ids in writer.encode(texts)]
-            parts.append(np.concatenate(encoded))
-            lengths += [len(ids) for ids in encoded]
+            ids, counts = writer.encode_joined(texts)
+            parts.append(ids.astype(dtype))
+            lengths += counts.tolist()
         np.save(folder / TOKENS, np.concatenate(parts))
         np.save(folder / STARTS, np.cumsum(lengths, dtype=np.int64))
         return {"tokens": sum(lengths)}
@@ -67,14 +66,14 @@ class Normalise:
 def normalise(
     corpus: Path, tokenizer: Path, scratch: Path, crew: Team, progress: Callable[[int, int], None] | None
 ) -> None:
-    """Write the normalised tokens of a corpus under `scratch`, where they are not there yet."""
+    """Write the normalised tokens of a corpus under `scratch / FOLDER`, where they are not there yet."""
     shards = shards_of(len(IndexedCorpus(corpus / CORPUS_PREFIX)))
-    run_shards(Normalise(corpus, tokenizer), shards, scratch / SHARDS / FOLDER, crew, progress, last=False)
+    run_shards(Normalise(corpus, tokenizer), shards, scratch / FOLDER, crew, progress, last=False)
 
 
 def open_normalised(scratch: Path, documents: int) -> "NormalisedTokens":
     """What `normalise` has written for a corpus of so many documents."""
-    folders = [folder_of(scratch / SHARDS / FOLDER, number) for number in range(len(shards_of(documents)))]
+    folders = [folder_of(scratch / FOLDER, number) for number in range(len(shards_of(documents)))]
     return NormalisedTokens(folders, shard_size(documents))
 
 

@@ -23,7 +23,7 @@ from data_tools.corpus.manifest import Manifest, read_manifest, run_step
 from data_tools.errors import InputError
 from data_tools.steps.candidates import CANDIDATES_AT_ONCE, ROW, Rules, all_counts
 from data_tools.steps.neighbors import IDS, SIMILARITIES
-from data_tools.steps.normalised import normalise, open_normalised
+from data_tools.steps.normalised import FOLDER, normalise, open_normalised
 from data_tools.text.tokenizer import Tokenizer
 from data_tools.workers import HERE, Team, folder_of, run_shards
 
@@ -91,12 +91,13 @@ def pairs(
                 expected="at least one", fix="Lower min_similarity, raise max_tokens, or give more documents.",
             )  # fmt: skip
         _join([folder_of(scratch, number) / ROWS for number in range(len(shards))], scratch / PAIRS, counts["pairs"])
+        shutil.rmtree(scratch / FOLDER)
         return {"documents": documents} | counts
 
     settings = {
         "min_similarity": min_similarity, "shingle": shingle, "max_tokens": max_tokens,
         "max_per_document": max_per_document, "both_directions": both_directions,
-        "shingle_tokenizer": {"of": "corpus" if shingle_tokenizer is None else "option", "hash": tokenizer.hash},
+        "shingle_tokenizer": {"file": tokenizer.path.name, "hash": tokenizer.hash},
     }  # fmt: skip
     return run_step(
         output, step="pairs", inputs={"corpus": corpus, "neighbors": neighbors}, settings=settings, build=build,

@@ -1,22 +1,29 @@
-"""Documents -> indexed corpus: `.bin/.idx`, groups, names, manifest. Every document ends with its end token."""
+"""Documents -> indexed corpus: `.bin/.idx`, groups, names, tokenizer, manifest. Every document ends with its end token.
 
+Work is shared out by shards of the input, which depend on the input alone, and put together in their order: any number
+of workers writes the same bytes, and a build that is killed goes on after its last finished shard.
+"""
+
+import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from data_tools.corpus.groups import KINDS, write_groups
-from data_tools.corpus.indexed import CORPUS_PREFIX, CorpusWriter, token_dtype
+from data_tools.corpus.assembly import assemble
+from data_tools.corpus.groups import KINDS
+from data_tools.corpus.indexed import token_dtype
 from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
-from data_tools.text.readers import Document, read_documents
-from data_tools.text.tokenizer import Tokenizer
+from data_tools.steps.encode import TOO_LONG, Encoding
+from data_tools.text.inputs import Shard, inputs_of, shards_of
+from data_tools.text.readers import Fields
+from data_tools.text.rejects import MAX_BAD_SHARE, merge_rejects
+from data_tools.text.tokenizer import BACKENDS, Tokenizer, model_file
+from data_tools.workers import HERE, RECORD, Team, folder_of, run_shards
 
-ENCODED_AT_ONCE = 256
-"""Documents."""
+SHARD_BYTES = 16 << 20
+"""Of JSON: a second's work or two, which is what a worker's death costs."""
 
 
 def tokenize(
@@ -25,59 +32,103 @@ def tokenize(
     output: Path,
     *,
     max_tokens: int = 4096,
+    too_long: str = "drop",
     kind: str = "real",
+    eos: str | None = None,
+    backend: str = "auto",
+    fields: Fields = Fields(),  # noqa: B008 (frozen)
+    max_bad_share: float = MAX_BAD_SHARE,
+    allow_repeated_names: bool = False,
+    shard_bytes: int = SHARD_BYTES,
     replace: bool = False,
+    crew: Team = HERE,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
     """Write an indexed corpus.
 
     Args:
-        documents: files of documents.
-        tokenizer: tokenizer folder.
+        documents: files, folders or globs of documents, see `inputs_of`.
+        tokenizer: folder of a tokenizer, or its file.
         output: corpus folder to make.
-        max_tokens: longer documents (end-of-document token not counted) are dropped and counted.
+        max_tokens: most tokens of a document, its end-of-document token not counted.
+        too_long: "drop" longer documents, or "split" them into parts of equal length; both are counted.
         kind: what the documents are, one of `groups.KINDS`.
+        eos: token that ends a document, where a tokenizer.json doesn't say it.
+        backend: "auto", "gigatoken" or "reference", see `Tokenizer`. The ids are the same, the speed is not.
+        fields: keys of the records.
+        max_bad_share: share of the records that may be unusable; they are listed in `rejects.jsonl`.
+        allow_repeated_names: count documents whose name an earlier one has, instead of refusing them.
+        shard_bytes: of a worker's piece of work; the output doesn't depend on it.
         replace: remove an output that other inputs or settings made.
+        crew: who works.
+        progress: called with (shards done, shards in all).
 
     Raises:
-        InputError: an input can't be read, `kind` is unknown, or no document is left.
+        InputError: an input can't be read or holds too much that is unusable, an option is unknown, names repeat, or no
+            document is left.
     """
+    for name, value, known in (("kind", kind, KINDS), ("too_long", too_long, TOO_LONG), ("backend", backend, BACKENDS)):
+        if value not in known:
+            raise InputError(
+                where=f"{name} of the documents" if name == "kind" else name, found=f"'{value}'",
+                expected="one of " + ", ".join(known), fix="Name one of these.",
+            )  # fmt: skip
+    inputs, loaded = inputs_of(documents), Tokenizer.load(tokenizer, eos=eos)
+    shards = shards_of(inputs, shard_bytes)
+    encoding = Encoding(
+        tokenizer=model_file(tokenizer), eos=eos, backend=backend, threads=crew.workers == 1, fields=fields,
+        max_tokens=max_tokens, too_long=too_long,
+    )  # fmt: skip
 
     def build(scratch: Path) -> dict[str, Any]:
-        ids: list[str] = []
-        counts: Counter[str] = Counter(words=0, dropped_too_long=0)
-        with CorpusWriter(scratch / CORPUS_PREFIX, token_dtype(loaded.vocabulary)) as writer:
-            for batch in _batched(documents):
-                encoded = loaded.encode([document.text for document in batch])
-                for document, tokens in zip(batch, encoded, strict=True):
-                    if len(tokens) > max_tokens:
-                        counts["dropped_too_long"] += 1
-                        continue
-                    writer.add(np.array([*tokens, loaded.eos]))
-                    ids.append(document.id)
-                    counts["words"] += len(document.text.split())
-        if not ids:
+        results = _encoded(encoding, shards, scratch, crew, progress)
+        folders = [folder_of(scratch, number) for number in range(len(shards))]
+        totals = _summed(results)
+        rejected = merge_rejects(folders, scratch, read=totals["read"], max_bad_share=max_bad_share)
+        counts = assemble(
+            folders, scratch, dtype=token_dtype(loaded.vocabulary), kind=kind, allow_repeated_names=allow_repeated_names
+        )
+        if not counts["documents"]:
             raise InputError(
                 where=", ".join(map(str, documents)), found="no document that can be kept", expected="at least one",
                 fix="Name files with documents, or raise the limit on their length.",
             )  # fmt: skip
-        pages = write_groups(scratch / CORPUS_PREFIX, ids, kind=kind)
-        return {"documents": writer.documents, "pages": pages, "tokens": writer.tokens} | dict(counts)
+        loaded.copy_to(scratch)
+        return counts | totals | {"rejected": rejected, "passed_over_files": inputs.passed_over}
 
-    if kind not in KINDS:
-        raise InputError(
-            where="kind of the documents", found=f"'{kind}'", expected="one of " + ", ".join(KINDS),
-            fix="Name one of these kinds.",
-        )  # fmt: skip
-    loaded = Tokenizer.load(tokenizer)
     settings = {
         "tokenizer": loaded.hash, "vocabulary": loaded.vocabulary, "eos": loaded.eos, "max_tokens": max_tokens,
-        "kind": kind,
+        "too_long": too_long, "kind": kind, "fields": dataclasses.asdict(fields),
     }  # fmt: skip
-    inputs = {str(number): path for number, path in enumerate(documents)}
-    return run_step(output, step="tokenize", inputs=inputs, settings=settings, build=build, replace=replace)
+    return run_step(
+        output, step="tokenize", inputs=inputs.named(), settings=settings, build=build, replace=replace, task=crew.part
+    )
 
 
-def _batched(documents: Sequence[Path]) -> Iterator[list[Document]]:
-    stream = read_documents(documents)
-    while batch := list(islice(stream, ENCODED_AT_ONCE)):
-        yield batch
+def _encoded(
+    encoding: Encoding,
+    shards: Sequence[Shard],
+    scratch: Path,
+    crew: Team,
+    progress: Callable[[int, int], None] | None,
+) -> list[dict[str, Any]]:
+    """Counts of all shards, encoded; by the reference if gigatoken was found to differ from it in any."""
+    results = run_shards(encoding, shards, scratch, crew, progress)
+    if any(result["differs"] for result in results):
+        if encoding.backend == "gigatoken":
+            raise InputError(
+                where=str(encoding.tokenizer), found="other ids from gigatoken than from the reference for these texts",
+                expected="the same", fix="Leave the choice to --backend auto.",
+            )  # fmt: skip
+        for number, result in enumerate(results):
+            if result["differs"] or result["backend"] == "gigatoken":
+                (folder_of(scratch, number) / RECORD).unlink()
+        results = run_shards(dataclasses.replace(encoding, backend="reference"), shards, scratch, crew, progress)
+    return results
+
+
+def _summed(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    totals: Counter[str] = Counter(read=0, dropped_too_long=0, split=0)
+    for result in results:
+        totals.update({name: result[name] for name in totals})
+    return dict(totals) | {"backends": dict(Counter(result["backend"] for result in results))}

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from data_tools.corpus.groups import read_ids
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
 from data_tools.corpus.manifest import Manifest, run_step
+from data_tools.corpus.names import Names
 from data_tools.files import SHARDS, write_whole
 from data_tools.lines import write_lines
 from data_tools.synthesis.engines import Engine
@@ -88,7 +88,7 @@ def _sampled(
     settings: dict[str, Any],
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[dict[str, Any]]:
-    indexed, ids = IndexedCorpus(corpus / CORPUS_PREFIX), read_ids(corpus / CORPUS_PREFIX)
+    indexed, ids = IndexedCorpus(corpus / CORPUS_PREFIX), Names(corpus / CORPUS_PREFIX)
     total, size, running = settings["documents"], settings["batch"], None
     for number, start in enumerate(range(0, total, size)):
         shard = shards / f"batch-{number:06d}.json"

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from megatron_ext.cli.options import AsJson, Documents, Output, Replace
-from megatron_ext.cli.output import print_result
+from megatron_ext.cli.options import AsJson, Documents, IdKey, MaxBadShare, Output, Replace, TextKey, Workers
+from megatron_ext.cli.output import Progress, print_result
 
 app = typer.Typer(help="Make corpora out of documents.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -60,27 +60,40 @@ def split(
 def tokenizer(
     documents: Documents,
     output: Output,
-    vocabulary: Annotated[int, typer.Option(min=1, help="Entries of the tokenizer.")] = 8192,
+    vocabulary: Annotated[int, typer.Option(min=1, help="Entries of the tokenizer.")] = 49_152,
+    kind: Annotated[str, typer.Option(help="sentencepiece, or byte-level: a tokenizer.json.")] = "sentencepiece",
+    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Train on this share of the documents.")] = 1.0,
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a SentencePiece BPE that can write any text, unknown characters as bytes.
+    """Train a BPE that can write any text.
 
     \b
     Example: megatron-ext data tokenizer work/split/train.jsonl.zst work/tokenizer --vocabulary 8192
     """
-    from data_tools.text.tokenizer import train_tokenizer
+    from data_tools.text.training import train_tokenizer
 
-    print_result(train_tokenizer(documents, output, vocabulary=vocabulary, replace=replace), as_json=as_json)
+    result = train_tokenizer(documents, output, vocabulary=vocabulary, kind=kind, share=share, replace=replace)
+    print_result(result, as_json=as_json)
 
 
 @app.command()
 def tokenize(
     documents: Documents,
     output: Output,
-    tokenizer: Annotated[Path, typer.Option(help="Folder written by `data tokenizer`.")],
-    max_tokens: Annotated[int, typer.Option(min=1, help="Drop documents of more tokens.")] = 4096,
+    tokenizer: Annotated[Path, typer.Option(help="Folder of a tokenizer, its tokenizer.model or tokenizer.json.")],
+    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a document.")] = 4096,
+    too_long: Annotated[str, typer.Option(help="What becomes of longer ones: drop or split.")] = "drop",
     kind: Annotated[str, typer.Option(help="What the documents are: real, synthetic, rephrase, ...")] = "real",
+    eos: Annotated[str | None, typer.Option(help="End-of-document token, if a tokenizer.json doesn't say it.")] = None,
+    backend: Annotated[str, typer.Option(help="auto, gigatoken or reference: the same ids.")] = "auto",
+    text_key: TextKey = "text",
+    id_key: IdKey = "id",
+    max_bad_share: MaxBadShare = 0.001,
+    allow_repeated_names: Annotated[
+        bool, typer.Option("--allow-repeated-names", help="Count documents of one name, don't refuse them.")
+    ] = False,
+    workers: Workers = 1,
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
@@ -89,7 +102,15 @@ def tokenize(
     \b
     Example: megatron-ext data tokenize work/split/subset.jsonl.zst work/corpus --tokenizer work/tokenizer
     """
-    from data_tools.steps import tokenize as step
+    from data_tools.workers import team
 
-    result = step.tokenize(documents, tokenizer, output, max_tokens=max_tokens, kind=kind, replace=replace)
+    with team(workers) as crew, Progress("tokenizing", unit="shards") as progress:
+        from data_tools.steps import tokenize as step
+        from data_tools.text.readers import Fields
+
+        result = step.tokenize(
+            documents, tokenizer, output, max_tokens=max_tokens, too_long=too_long, kind=kind, eos=eos, backend=backend,
+            fields=Fields(text=text_key, id=id_key), max_bad_share=max_bad_share,
+            allow_repeated_names=allow_repeated_names, replace=replace, crew=crew, progress=progress.update,
+        )  # fmt: skip
     print_result(result, as_json=as_json)

@@ -116,7 +116,7 @@ def _split(demo: Demo) -> str:
 
 
 def _tokenizer(demo: Demo) -> str:
-    from data_tools.text.tokenizer import train_tokenizer
+    from data_tools.text.training import train_tokenizer
 
     documents = [demo.at("split") / "train.jsonl.zst"]
     vocabulary = demo.config.data.vocabulary

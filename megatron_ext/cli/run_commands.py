@@ -206,12 +206,12 @@ def _list_samples(config: "RunConfig", steps: str, *, as_json: bool) -> None:
 
 def _document_names(corpus: "IndexedCorpus") -> "Callable[[int], str | int]":
     """Number of a document -> its name; the number itself where the corpus keeps no names."""
-    from data_tools.corpus.groups import read_ids
     from data_tools.corpus.indexed import file_of
+    from data_tools.corpus.names import Names
 
-    if not file_of(corpus.prefix, ".ids.jsonl.zst").exists():
+    if not file_of(corpus.prefix, ".names.npy").exists():
         return lambda number: number
-    return read_ids(corpus.prefix).__getitem__
+    return Names(corpus.prefix).__getitem__
 
 
 def _print_budget(budget: dict[str, Any]) -> None:

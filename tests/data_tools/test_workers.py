@@ -80,8 +80,14 @@ def test_a_finished_shard_is_never_done_again(tmp_path):
     assert again == [2]
 
 
+def test_shards_that_are_parted_otherwise_are_all_done_again(tmp_path):
+    run_shards(square, range(4), tmp_path)
+    assert squares(run_shards(square, range(1, 4), tmp_path)) == [1, 4, 9]
+
+
 def test_what_a_killed_worker_left_of_a_shard_is_removed(tmp_path):
-    folder_of(tmp_path, 0).mkdir(parents=True)
+    run_shards(square, range(1), tmp_path)
+    (folder_of(tmp_path, 0) / "done.json").unlink()
     (folder_of(tmp_path, 0) / "half.bin").write_bytes(b"torn")
     run_shards(square, range(1), tmp_path)
     assert not (folder_of(tmp_path, 0) / "half.bin").exists()

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from data_tools.corpus.groups import write_groups
 from data_tools.corpus.indexed import HEADER, CorpusWriter, file_of, token_dtype
 from data_tools.corpus.manifest import run_step
+from data_tools.corpus.names import NameFiles, write_sidecars
 from data_tools.corpus.verify import verify, verify_corpus
 from data_tools.errors import InputError
 
@@ -16,8 +16,14 @@ def build(folder):
     with CorpusWriter(folder / "corpus", token_dtype(600)) as writer:
         for number in range(COUNT):
             writer.add(np.arange(number + 2))
-    write_groups(folder / "corpus", [f"page{number}" for number in range(COUNT)], kind="real")
+    write_names(folder, [f"page{number}" for number in range(COUNT)])
     return {"documents": COUNT}
+
+
+def write_names(folder, names):
+    with NameFiles(folder) as files:
+        files.add(names)
+    write_sidecars(folder / "corpus", folder, kind="real")
 
 
 @pytest.fixture
@@ -30,7 +36,7 @@ def test_a_whole_corpus_is_found_whole(corpus):
     assert verify(corpus).counts == {"documents": COUNT}
 
 
-@pytest.mark.parametrize("name", ["corpus.bin", "corpus.idx", "corpus.groups.npy", "corpus.ids.jsonl.zst"])
+@pytest.mark.parametrize("name", [f"corpus.{end}" for end in ("bin", "idx", "groups.npy", "names.bin", "names.npy")])
 def test_a_single_changed_bit_is_found_and_its_file_named(corpus, name):
     data = bytearray((corpus / name).read_bytes())
     data[-1] ^= 1
@@ -69,6 +75,6 @@ def test_an_index_that_contradicts_itself_is_named_even_with_a_fitting_hash(tmp_
 
 def test_sidecars_of_another_corpus_are_named(tmp_path):
     build(tmp_path)
-    write_groups(tmp_path / "corpus", ["page0"], kind="real")
+    write_names(tmp_path, ["page0"])
     with pytest.raises(InputError, match=r"corpus\.groups\.npy: found an array of shape \(1,\)"):
         verify_corpus(tmp_path / "corpus")

@@ -10,7 +10,8 @@ import numpy as np
 from data_tools.corpus.indexed import CORPUS_PREFIX, CorpusWriter, token_dtype
 from data_tools.corpus.manifest import run_step
 from data_tools.text.readers import Document, write_documents
-from data_tools.text.tokenizer import MODEL, Tokenizer, train_tokenizer
+from data_tools.text.tokenizer import MODEL, Tokenizer
+from data_tools.text.training import train_tokenizer
 
 WORDS = [
     "table", "row", "index", "key", "value", "page", "vacuum", "commit", "begin", "select", "insert", "update", "from",

@@ -6,7 +6,8 @@ import pytest
 
 from data_tools.errors import InputError
 from data_tools.text.readers import Document, write_documents
-from data_tools.text.tokenizer import Tokenizer, train_tokenizer
+from data_tools.text.tokenizer import Tokenizer
+from data_tools.text.training import train_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -33,27 +34,13 @@ def test_text_comes_back_unchanged(tokenizer, text):
     assert tokenizer.decode(tokenizer.encode([text])[0]) == text
 
 
-def test_text_that_spells_the_end_of_document_token_does_not_end_the_document(tokenizer):
-    assert tokenizer.eos not in tokenizer.encode(["a<eos>b </s>"])[0]
-
-
 def test_every_id_is_below_the_vocabulary_asked_for(tokenizer):
     assert tokenizer.vocabulary == 600
     assert max(tokenizer.encode(["abc 日本\n"])[0]) < 600
 
 
-def test_the_same_documents_train_the_same_tokenizer(documents, tokenizer, tmp_path):
-    train_tokenizer([documents], tmp_path / "again", vocabulary=600)
-    assert Tokenizer.load(tmp_path / "again").hash == tokenizer.hash
-
-
 def test_a_tokenizer_is_loaded_from_its_file_too(tokenizer):
     assert Tokenizer.load(tokenizer.path).hash == tokenizer.hash
-
-
-def test_a_folder_without_a_tokenizer_is_refused_and_named(tmp_path):
-    with pytest.raises(InputError, match=r"tokenizer\.model: found no SentencePiece model"):
-        Tokenizer.load(tmp_path)
 
 
 def test_a_vocabulary_larger_than_the_text_allows_is_refused(documents, tmp_path):

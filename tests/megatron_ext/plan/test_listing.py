@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 
-from data_tools.corpus.groups import read_ids
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
+from data_tools.corpus.names import Names
 from megatron_ext.cli.main import main
 from megatron_ext.config import load_run
 from megatron_ext.data.sources import open_sources
@@ -35,7 +35,7 @@ def test_the_documents_of_a_step_can_be_traced_by_name(run_file, capsys):
     sources = open_sources(config)
     plan = SamplePlan.of(config, {name: source.extent for name, source in sources.items()})
     prefix = config.sources["real"].corpus / CORPUS_PREFIX
-    corpus, ids = IndexedCorpus(prefix), read_ids(prefix)
+    corpus, ids = IndexedCorpus(prefix), list(Names(prefix))
     assert [(row["step"], row["sample"]) for row in listed] == [(i // 8, i) for i in range(14)]
     for row in listed:
         tokens = sources[row["source"]].row(plan.locate(row["sample"])).tokens_S.tolist()
@@ -52,7 +52,7 @@ def test_a_listing_for_people_has_a_line_for_each_sample(run_file, capsys):
 
 
 def test_a_corpus_without_names_lists_the_numbers_of_its_documents(run_file, capsys):
-    names = load_run(run_file).sources["real"].corpus / f"{CORPUS_PREFIX}.ids.jsonl.zst"
+    names = load_run(run_file).sources["real"].corpus / f"{CORPUS_PREFIX}.names.npy"
     aside = names.rename(names.with_suffix(".aside"))
     try:
         assert main(["plan", str(run_file), "--steps", "0:1", "--json"]) == 0

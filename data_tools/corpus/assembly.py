@@ -1,0 +1,103 @@
+"""Parts of a corpus, made by whoever and whenever, to the corpus: in order, in bounded memory.
+
+A part is a folder with its documents' tokens, their lengths, and their names (see `PartWriter`). Putting parts together
+is copying: the same parts give the same bytes. For 60M documents the arrays that are held take less than 2 GB.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from data_tools.corpus.indexed import CORPUS_PREFIX, file_of, write_index
+from data_tools.corpus.keys import repeated
+from data_tools.corpus.names import NameFiles, write_sidecars
+from data_tools.errors import InputError
+
+TOKENS, LENGTHS = "tokens.bin", "tokens.lengths"
+AT_ONCE = 1 << 30
+"""Bytes that one system call copies."""
+
+
+class PartWriter:
+    """Appends documents to the files of one part."""
+
+    def __init__(self, folder: Path, dtype: np.dtype):
+        self._dtype = dtype
+        self._tokens, self._lengths = (folder / TOKENS).open("wb"), (folder / LENGTHS).open("wb")
+        self._names = NameFiles(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for file in (self._tokens, self._lengths):
+            file.close()
+        self._names.__exit__()
+
+    def add(self, tokens: np.ndarray, lengths: np.ndarray, names: list[str]) -> None:
+        """Append documents: their tokens joined, end-of-document tokens included, their lengths, their names."""
+        self._tokens.write(np.ascontiguousarray(tokens, dtype=self._dtype))
+        self._lengths.write(np.ascontiguousarray(lengths, dtype=np.int32))
+        self._names.add(names)
+
+
+def assemble(
+    parts: Iterable[Path], scratch: Path, *, dtype: np.dtype, kind: str, allow_repeated_names: bool
+) -> dict[str, int]:
+    """Write a corpus.
+
+    Args:
+        parts: folders of the parts, in order.
+        scratch: folder that the corpus is written into.
+        dtype: of the tokens.
+        kind: what the documents are.
+        allow_repeated_names: count documents whose name an earlier one has, instead of refusing them.
+
+    Returns:
+        documents, pages, tokens, repeated_names.
+
+    Raises:
+        InputError: two documents have one name. The parts stay.
+    """
+    prefix, folder, parts = scratch / CORPUS_PREFIX, scratch / "joined", list(parts)
+    folder.mkdir(exist_ok=True)
+    for name in (LENGTHS, *NameFiles.FILES):
+        _join([part / name for part in parts], folder / name)
+    again = repeated(folder / "names.keys")
+    if len(again) and not allow_repeated_names:
+        raise _repeated(again, folder)
+    _join([part / TOKENS for part in parts], file_of(prefix, ".bin"))
+    documents, tokens = write_index(prefix, dtype, folder / LENGTHS)
+    pages = write_sidecars(prefix, folder, kind=kind)
+    (folder / LENGTHS).unlink()
+    folder.rmdir()
+    return {"documents": documents, "pages": pages, "tokens": tokens, "repeated_names": len(again)}
+
+
+def _join(sources: list[Path], target: Path) -> None:
+    """One file out of many, without their bytes passing through this process where the system can do that."""
+    with target.open("wb") as output:
+        for source in sources:
+            with source.open("rb") as file:
+                left = os.fstat(file.fileno()).st_size
+                while left:
+                    left -= os.sendfile(output.fileno(), file.fileno(), None, min(left, AT_ONCE))
+
+
+def _repeated(again: np.ndarray, folder: Path) -> InputError:
+    lengths = np.fromfile(folder / "names.lengths", dtype=np.int32)
+    first, later = again[0].tolist()
+    start = int(lengths[:later].sum(dtype=np.int64))
+    with (folder / "names.bin").open("rb") as file:
+        file.seek(start)
+        name = file.read(int(lengths[later])).decode()
+    return InputError(
+        where=f"documents {first:,} and {later:,}", found=f"the same name '{name}' ({len(again):,} such documents)",
+        expected="a name of its own for each document",
+        fix="Was a file given twice? Remove it, or run `data dedup`. To keep them all, run the same command with"
+        " --allow-repeated-names: what is finished is kept.",
+        keeps_work=True,
+    )  # fmt: skip
