@@ -6,6 +6,7 @@ anew costs less than reading their hashes from a disk.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ class Normalise:
 
     def __call__(self, shard: tuple[int, int], folder: Path) -> dict[str, int]:
         corpus, reader = IndexedCorpus(self.corpus / CORPUS_PREFIX), Tokenizer.load(self.corpus)
-        writer = Tokenizer.load(self.tokenizer, backend="auto", threads=False)
+        writer = _fast(self.tokenizer)
         dtype, parts, lengths = token_dtype(writer.vocabulary), [], [0]
         for start in range(shard[0], shard[1], ENCODED_AT_ONCE):
             numbers = range(start, min(start + ENCODED_AT_ONCE, shard[1]))
@@ -61,6 +62,12 @@ class Normalise:
         np.save(folder / TOKENS, np.concatenate(parts))
         np.save(folder / STARTS, np.cumsum(lengths, dtype=np.int64))
         return {"tokens": sum(lengths)}
+
+
+@lru_cache(maxsize=1)
+def _fast(tokenizer: Path) -> Tokenizer:
+    """Loaded once in each process: whether a faster library gives the same ids takes a while to find out."""
+    return Tokenizer.load(tokenizer, backend="auto", threads=False)
 
 
 def normalise(
