@@ -102,8 +102,10 @@ def tokenize(
     \b
     Example: megatron-ext data tokenize work/split/subset.jsonl.zst work/corpus --tokenizer work/tokenizer
     """
+    from data_tools.steps.encode import Choice, loaded
     from data_tools.workers import team
 
+    loaded(Choice.of(tokenizer, eos=eos, backend=backend, workers=workers))  # the pool's processes are forked with it
     with team(workers) as crew, Progress("tokenizing", unit="shards") as progress:
         from data_tools.steps import tokenize as step
         from data_tools.text.readers import Fields

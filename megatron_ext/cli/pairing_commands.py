@@ -4,12 +4,13 @@ Every one writes a folder with a manifest. Called again with the same inputs and
 and prints the same counts; with others it refuses, unless `--replace` is given.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from megatron_ext.cli.options import AsJson, Documents, Output, Replace, Workers
+from megatron_ext.cli.options import AsJson, Output, Replace, Workers
 from megatron_ext.cli.output import Progress, print_result
 
 app = typer.Typer()
@@ -93,28 +94,45 @@ def neighbors(
     print_result(result, as_json=as_json)
 
 
+class Directions(StrEnum):
+    """Of (a, b) and (b, a), where both are candidates."""
+
+    BOTH = "both"
+    ONE = "one"
+
+
 @app.command()
 def pairs(
-    documents: Documents,
+    corpus: Annotated[Path, typer.Argument(help="Folder written by `data tokenize`.")],
     output: Output,
-    corpus: Annotated[Path, typer.Option(help="Folder written by `data tokenize` from the same documents.")],
     neighbors: Annotated[Path, typer.Option(help="Folder written by `data neighbors`.")],
     min_similarity: Annotated[float, typer.Option(help="Keep pairs above this cosine.")] = 0.75,
-    shingle: Annotated[int, typer.Option(min=1, help="Drop a pair that shares this many words in a row.")] = 13,
+    shingle: Annotated[int, typer.Option(min=1, help="Drop a pair that shares this many tokens in a row.")] = 13,
+    shingle_tokenizer: Annotated[
+        Path | None, typer.Option(help="Tokenizer of the normalised text; by default the corpus's own.")
+    ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Drop a pair of more tokens, both ends included.")] = 8192,
+    max_per_document: Annotated[int | None, typer.Option(min=1, help="Keep so many d2 of each d1: the nearest.")] = (
+        None
+    ),
+    directions: Annotated[Directions, typer.Option(help="Of (a, b) and (b, a) keep both, or one.")] = Directions.BOTH,
+    workers: Workers = 1,
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
     """Turn nearest neighbours into pairs of related documents that are not near-duplicates.
 
     \b
-    Example: megatron-ext data pairs work/split/subset.jsonl.zst work/pairs \\
-                 --corpus work/corpus --neighbors work/neighbors --min-similarity 0.6
+    Example: megatron-ext data pairs work/corpus work/pairs --neighbors work/neighbors --workers 8
     """
     from data_tools.steps import pairs as step
+    from data_tools.workers import team
 
-    result = step.pairs(
-        documents, corpus, neighbors, output,
-        min_similarity=min_similarity, shingle=shingle, max_tokens=max_tokens, replace=replace,
-    )  # fmt: skip
+    with team(workers) as crew, Progress("pairing", unit="shards") as progress:
+        result = step.pairs(
+            corpus, neighbors, output,
+            min_similarity=min_similarity, shingle=shingle, shingle_tokenizer=shingle_tokenizer, max_tokens=max_tokens,
+            max_per_document=max_per_document, both_directions=directions is Directions.BOTH, replace=replace,
+            crew=crew, progress=progress.update,
+        )  # fmt: skip
     print_result(result, as_json=as_json)
