@@ -1,25 +1,25 @@
 """Documents -> clean documents: each rule can be left out and is counted; what is dropped is counted by reason.
 
-Shards are cleaned by whoever works. Duplicates are then found among the hashes of all texts, and the files that have
-some are written again without them; the first in the order of the inputs is kept. Memory: 16 bytes a text on the disk,
-under 1 GB for 60M documents.
+Shards are cleaned by whoever works. Duplicates are then found among the keys of all texts, 16 bytes each, and the files
+that have some are written again without them; the first in the order of the inputs is kept.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data_tools.corpus.keys import key_of, repeated
 from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
 from data_tools.files import SHARDS
 from data_tools.lines import lines_writer, read_lines, write_lines
-from data_tools.steps.parts import DOCUMENTS, finishing, folders_of, part_name, place
+from data_tools.steps.parts import DOCUMENTS, finishing, folders_of, joined, part_name, place, totals
 from data_tools.text.cleaning import NORMALISERS, has_more_words
-from data_tools.text.hashes import hashes_of, repeats
 from data_tools.text.inputs import SHARD_BYTES, Shard, inputs_of, shards_of
 from data_tools.text.readers import Document, Fields, read_shard
 from data_tools.text.rejects import EMPTY_TEXT, MAX_BAD_SHARE, Rejects, merge_rejects
@@ -28,8 +28,8 @@ from data_tools.workers import HERE, Team, folder_of, run_shards
 RULES = (*NORMALISERS, "too_long", "duplicate")
 """All that can be left out; empty documents always are."""
 
-TEXTS, IDS = "texts.npy", "ids.npy"
-"""Hashes of the documents of a shard."""
+TEXTS, IDS = "texts.keys", "ids.keys"
+"""Keys of the documents of a shard, see `corpus.keys`."""
 
 
 def clean(
@@ -72,10 +72,8 @@ def clean(
 
     def build(scratch: Path) -> dict[str, Any]:
         shards = shards_of(found, shard_bytes)
-        counts: Counter[str] = Counter()
-        for shard_counts in run_shards(Cleaner(tuple(rules), max_words, fields), shards, scratch, crew, progress):
-            counts.update(shard_counts)
-        folders = folders_of(scratch, shards)
+        done = run_shards(Cleaner(tuple(rules), max_words, fields), shards, scratch, crew, progress)
+        counts, folders = totals(done), folders_of(scratch, shards)
         rejected = merge_rejects(folders, scratch, read=counts["read"], max_bad_share=max_bad_share)
         for name in ("read", "dropped_empty"):
             counts[name] += rejected.get(EMPTY_TEXT, 0)
@@ -86,17 +84,19 @@ def clean(
                 expected="at least one document that is neither empty nor too long",
                 fix="Name files with documents, or raise the limit on their length.",
             )  # fmt: skip
-        dropped = repeats([folder / TEXTS for folder in folders])
-        if "duplicate" not in rules:
-            dropped[:] = False
-        same_id = repeats([folder / IDS for folder in folders], left_out=dropped)
-        _place_kept(scratch, folders, dropped, finishing(crew))
-        counts |= Counter(dropped_duplicate=int(dropped.sum()), repeated_ids=int(same_id.sum()))
-        kept = written - counts["dropped_duplicate"]
-        others = {"rejected": rejected} if rejected else {}
-        return {"files": len(found), "files_passed_over": found.passed_over, "read": read, "kept": kept} | dict(
-            sorted(counts.items())
-        ) | others
+        texts, ids = (joined([folder / name for folder in folders], scratch / SHARDS / name) for name in (TEXTS, IDS))
+        dropped = np.zeros(written, dtype=bool)
+        if "duplicate" in rules:
+            dropped[repeated(texts)[:, 1]] = True
+        ends = np.cumsum([shard_counts["written"] for shard_counts in done])
+        _place_kept(scratch, folders, np.split(dropped, ends[:-1]), finishing(crew))
+        counts["dropped_duplicate"] = int(dropped.sum())
+        return {
+            "files": len(found), "files_passed_over": found.passed_over, "read": read,
+            "kept": written - counts["dropped_duplicate"],
+            "repeated_ids": int((~dropped[repeated(ids)[:, 1]]).sum()),
+            **dict(sorted(counts.items())), **({"rejected": rejected} if rejected else {}),
+        }  # fmt: skip
 
     settings = {"max_words": max_words, "rules": rules, "fields": asdict(fields), "shard_bytes": shard_bytes}
     return run_step(
@@ -106,26 +106,27 @@ def clean(
 
 @dataclass(frozen=True)
 class Cleaner:
-    """Cleans one shard: its documents, the hashes of their texts and ids, and its rejects."""
+    """Cleans one shard: its documents, the keys of their texts and ids, and its rejects."""
 
     rules: tuple[str, ...]
     max_words: int
     fields: Fields
 
     def __call__(self, shard: Shard, folder: Path) -> dict[str, int]:
-        counts: Counter[str] = Counter(read=0, written=0, dropped_empty=0, dropped_too_long=0)
-        texts, ids = [], []
-        with Rejects(folder) as rejects, lines_writer(folder / DOCUMENTS) as write:
+        counts: Counter[str] = Counter()
+        with ExitStack() as files:
+            rejects = files.enter_context(Rejects(folder))
+            write = files.enter_context(lines_writer(folder / DOCUMENTS))
+            texts, ids = (files.enter_context((folder / name).open("wb")) for name in (TEXTS, IDS))
             for document in self._cleaned(read_shard(shard, self.fields, rejects), counts):
                 write(document)
-                texts.append(hashes_of([document.text]))
-                ids.append(hashes_of([document.id]))
-        for name, hashes in ((TEXTS, texts), (IDS, ids)):
-            np.save(folder / name, np.concatenate([hashes_of([]), *hashes]))
+                texts.write(key_of(document.text))
+                ids.write(key_of(document.id))
         return dict(counts)
 
     def _cleaned(self, documents: Iterator[Document], counts: Counter[str]) -> Iterator[Document]:
         normalisers = [(name, NORMALISERS[name]) for name in self.rules if name in NORMALISERS]
+        counts.update(dict.fromkeys(("read", "written", "dropped_empty", "dropped_too_long"), 0))
         for name, _ in normalisers:
             counts.update({f"changed_{name}": 0, f"removed_characters_{name}": 0})
         for document in documents:
@@ -146,24 +147,16 @@ class Cleaner:
                 yield replace(document, text=text)
 
 
-def _place_kept(scratch: Path, folders: Sequence[Path], dropped: np.ndarray, crew: Team) -> None:
+def _place_kept(scratch: Path, folders: Sequence[Path], dropped: Sequence[np.ndarray], crew: Team) -> None:
     """Put the shards' documents in their places: as they are, or written again where some are dropped."""
-    torn: list[tuple[Path, np.ndarray]] = []
-    names: list[str] = []
-    first = 0
-    for number, folder in enumerate(folders):
-        count = len(np.load(folder / TEXTS, mmap_mode="r"))
-        lines = np.flatnonzero(dropped[first : first + count])
-        first += count
-        if len(lines):
-            torn.append((folder / DOCUMENTS, lines))
-            names.append(part_name(number))
-        else:
-            place(folder / DOCUMENTS, scratch / part_name(number))
+    torn = [number for number, lines in enumerate(dropped) if lines.any()]
     again = scratch / SHARDS / "again"
-    run_shards(_write_without, torn, again, crew)
-    for number, name in enumerate(names):
-        place(folder_of(again, number) / DOCUMENTS, scratch / name)
+    run_shards(_write_without, [(folders[n] / DOCUMENTS, np.flatnonzero(dropped[n])) for n in torn], again, crew)
+    sources = [folder / DOCUMENTS for folder in folders]
+    for place_again, number in enumerate(torn):
+        sources[number] = folder_of(again, place_again) / DOCUMENTS
+    for number, source in enumerate(sources):
+        place(source, scratch / part_name(number))
 
 
 def _write_without(shard: tuple[Path, np.ndarray], folder: Path) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,23 @@ def place(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # a file system without hard links
         shutil.copyfile(source, target)
+
+
+def joined(files: Sequence[Path], target: Path) -> Path:
+    """Write files one after another into one; returns it."""
+    with target.open("wb") as whole:
+        for path in files:
+            with path.open("rb") as part:
+                shutil.copyfileobj(part, whole)
+    return target
+
+
+def totals(done: Sequence[dict[str, int]]) -> Counter[str]:
+    """The shards' counts in all; a sum of Counters would leave out what is 0."""
+    counts: Counter[str] = Counter()
+    for shard_counts in done:
+        counts.update(shard_counts)
+    return counts
 
 
 def folders_of(scratch: Path, shards: Sequence[Any]) -> list[Path]:

@@ -4,7 +4,6 @@ A source document (page) is in or out by a hash of its name and the seed: adding
 whatever is derived from a held-out page (its sections, rephrasings, pairs) is held out with it.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
 from data_tools.files import text_hash
 from data_tools.lines import lines_writer
-from data_tools.steps.parts import folders_of, part_name, place
+from data_tools.steps.parts import folders_of, part_name, place, totals
 from data_tools.text.inputs import SHARD_BYTES, Shard, inputs_of, shards_of
 from data_tools.text.readers import read_whole
 from data_tools.workers import HERE, Team, run_shards
@@ -57,9 +56,7 @@ def split(
 
     def build(scratch: Path) -> dict[str, Any]:
         shards = shards_of(inputs, shard_bytes)
-        counts: Counter[str] = Counter()
-        for shard_counts in run_shards(drawn, shards, scratch, crew, progress):
-            counts.update(shard_counts)
+        counts = totals(run_shards(drawn, shards, scratch, crew, progress))
         for part in PARTS:
             if not counts[part]:
                 raise InputError(
