@@ -155,6 +155,8 @@ def _first_line(piece: Piece) -> int | None:
 
 
 def _parsed(line: bytes) -> Any:
+    if len(line) > LONGEST_LINE:
+        raise _Unusable(f"more than {LONGEST_LINE >> 20} MiB without a line break")
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -163,8 +165,6 @@ def _parsed(line: bytes) -> Any:
 
 def _parsed_slowly(line: bytes) -> Any:
     """What orjson refuses: halves of surrogate pairs, NaN and infinity are common in what others wrote."""
-    if len(line) > LONGEST_LINE:
-        raise _Unusable(f"more than {LONGEST_LINE >> 20} MiB without a line break")
     if not line or line.isspace():
         raise _Unusable("an empty line")
     try:
