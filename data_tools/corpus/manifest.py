@@ -142,7 +142,7 @@ def run_step(
             manifest = seal(
                 scratch, step=step, inputs=hashes, settings=settings, counts=counts, files=files, seconds=seconds
             )
-            (scratch / BUILDING).unlink()  # first: without it what is left belongs to no build, and is removed
+            (scratch / BUILDING).unlink(missing_ok=True)  # first: without it what is left belongs to no build, and is removed
             if (scratch / SHARDS).exists():
                 shutil.rmtree(scratch / SHARDS)
             return manifest
