@@ -9,8 +9,9 @@ document has the name of the first one, so the build is refused when all shards 
 --allow-repeated-names: that run has nothing left but to put the corpus together, and it is what `finalising` shows.
 Memory is that of the largest process; `bytes/document` is by how much the finalising process grows from size to size.
 The last row is the finalising of 60M documents, a million with --quick: names, lengths and keys made up and put
-together by the function that the command calls, without texts. Ratio `linear`: time per document at the second largest size
-over that at the largest; 1 or more is linear or better.
+together by the function that the command calls, without texts.
+
+Ratio `linear`: time per document at the second largest size over that at the largest; 1 or more is linear or better.
 """
 
 import argparse
