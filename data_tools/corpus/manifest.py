@@ -26,7 +26,8 @@ BUILDING = "building.json"
 OTHERS_MAY_NEED = 60.0
 """Seconds that another task of a Slurm array may take to empty a scratch folder."""
 NAMED_VERSIONS = (
-    "numpy", "torch", "megatron-core", "sentencepiece", "sentence-transformers", "transformers", "faiss-cpu",
+    "numpy", "torch", "megatron-core", "gigatoken", "tokenizers", "sentencepiece", "sentence-transformers", "transformers",
+    "faiss-cpu", "scann",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from data_tools.corpus.manifest import Manifest, run_step
+from data_tools.corpus.manifest import Manifest, read_manifest, run_step
 from data_tools.errors import InputError
 from data_tools.files import SHARDS
 from data_tools.steps import recall, similarity_page
@@ -91,7 +91,8 @@ def neighbors(
         }  # fmt: skip
 
     settings = {
-        "top_k": top_k, "engine": chosen, "target_recall": target_recall, "value_shard": value_shard
+        "top_k": top_k, "engine": chosen, "target_recall": target_recall, "value_shard": value_shard,
+        "corpus": read_manifest(vectors).inputs.get("corpus"),
     }  # fmt: skip
     return run_step(
         output, step="neighbors", inputs={"vectors": vectors}, settings=settings, build=build, replace=replace

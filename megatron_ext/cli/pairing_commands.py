@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from megatron_ext.cli.options import AsJson, Documents, Output, Replace, Workers
+from megatron_ext.cli.options import AsJson, Output, Replace, Workers
 from megatron_ext.cli.output import Progress, print_result
 
 app = typer.Typer()
