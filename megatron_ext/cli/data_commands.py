@@ -138,7 +138,7 @@ def tokenizer(
     """Train a BPE that can write any text.
 
     \b
-    Example: megatron-ext data tokenizer work/split/train.jsonl.zst work/tokenizer --vocabulary 8192
+    Example: megatron-ext data tokenizer work/split/train work/tokenizer --vocabulary 8192
     """
     from data_tools.text.training import train_tokenizer
 
@@ -169,7 +169,7 @@ def tokenize(
     """Write an indexed corpus: Megatron's .bin and .idx, with the origin of every document beside them.
 
     \b
-    Example: megatron-ext data tokenize work/split/subset.jsonl.zst work/corpus --tokenizer work/tokenizer
+    Example: megatron-ext data tokenize work/split/subset work/corpus --tokenizer work/tokenizer
     """
     from data_tools.steps.encode import Choice, loaded
     from data_tools.workers import team
