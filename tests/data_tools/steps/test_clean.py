@@ -14,7 +14,7 @@ import pytest
 from data_tools.errors import InputError
 from data_tools.steps.clean import RULES, clean
 from data_tools.text.readers import Document, read_documents, write_documents
-from data_tools.workers import team
+from data_tools.workers import OthersAtWork, Team, team
 
 
 def written(path, texts):
@@ -171,3 +171,16 @@ def test_a_clean_that_is_killed_while_its_output_is_put_together_goes_on(tmp_pat
     process.kill()
     process.wait()
     assert clean([source], tmp_path / "killed", shard_bytes=2000).outputs == expected
+
+
+def test_the_tasks_of_an_array_make_the_same_bytes_together(tmp_path):
+    source = many(tmp_path / "raw")
+
+    def made(name, **given):
+        return clean([source], tmp_path / name, shard_bytes=3000, **given).outputs
+
+    with pytest.raises(OthersAtWork):
+        made("together", crew=Team(task=0, tasks=2))
+    last = Team(task=1, tasks=2)
+    assert made("together", crew=last) == made("alone")
+    last.close()

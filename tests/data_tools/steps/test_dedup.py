@@ -9,7 +9,7 @@ from data_tools.errors import InputError
 from data_tools.lines import read_lines
 from data_tools.steps.dedup import CLUSTERS, dedup
 from data_tools.text.readers import Document, Fields, read_documents, write_documents
-from data_tools.workers import team
+from data_tools.workers import OthersAtWork, Team, team
 
 pytest.importorskip("rensa")
 
@@ -88,3 +88,16 @@ def test_no_document_is_refused(tmp_path):
     (tmp_path / "a.jsonl").write_text("")
     with pytest.raises(InputError, match="found no document"):
         dedup([tmp_path / "a.jsonl"], tmp_path / "dedup")
+
+
+def test_the_tasks_of_an_array_make_the_same_bytes_together(tmp_path):
+    source = corpus(tmp_path / "a.jsonl")
+
+    def made(name, **given):
+        return dedup([source], tmp_path / name, shard_bytes=9000, **given).outputs
+
+    with pytest.raises(OthersAtWork):
+        made("together", crew=Team(task=0, tasks=2))
+    last = Team(task=1, tasks=2)
+    assert made("together", crew=last) == made("alone")
+    last.close()

@@ -30,7 +30,7 @@ def estimated(texts, ngram):
     return similarities(rows, np.array([[0, 1]]))[0]
 
 
-@pytest.mark.parametrize("given", ["The cat, 9 cats; don't", "Ünïcode straße_x 日本 ﬁ", "", "0_1-2", "A\tB\nC\x1fD\x85E"])
+@pytest.mark.parametrize("given", ["The cat, 9 cats; don't", "Ünïcode straße_x 日本 ﬁ", "", "0_1-2", "A\tB\x1fD\x85E"])
 def test_words_are_those_of_the_rule_for_pairs(given):
     assert [word.decode() for word in words_of(given)] == normalised_words(given)
 
@@ -53,7 +53,7 @@ def test_case_punctuation_and_digits_make_no_difference():
 
 
 @pytest.mark.parametrize("sign", [MinHash(5), SameWords()])
-@pytest.mark.parametrize("one,other", [("a b", "a c"), ("1 2 3", "4 5 6"), ("日本。", "中国。"), ("a", "a b c d e f g")])
+@pytest.mark.parametrize(("one", "other"), [("a b", "a c"), ("1 2", "4 5"), ("日本。", "中国。"), ("a", "a b c d e f")])
 def test_short_texts_and_texts_without_words_are_equal_only_to_their_like(sign, one, other):
     rows = sign([one, other, one]).astype(np.uint8)
     assert similarities(rows, np.array([[0, 2]]))[0] == 1
