@@ -158,6 +158,8 @@ def run_shards(
     scratch: Path,
     crew: Team = HERE,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    last: bool = True,
 ) -> list[dict[str, Any]]:
     """Do the shards that are not done yet; returns all counts, in the order of the shards.
 
@@ -169,6 +171,7 @@ def run_shards(
         scratch: the folder that `run_step` gives.
         crew: who works.
         progress: called with (shards done, shards in all).
+        last: the output is made next. Of the tasks of an array one goes on to that; to further shards, all.
     """
     _forget_other_shards(scratch / SHARDS, shards)
     mine = crew.share(len(shards))
@@ -182,7 +185,8 @@ def run_shards(
             progress(done, len(mine))
     if missing := [n for n in range(len(shards)) if not (folder_of(scratch, n) / RECORD).exists()]:
         raise OthersAtWork(len(missing), len(shards))
-    crew.claim(scratch)
+    if last:
+        crew.claim(scratch)
     return [json.loads((folder_of(scratch, number) / RECORD).read_text()) for number in range(len(shards))]
 
 

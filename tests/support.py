@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from data_tools.steps.tokenize import tokenize
@@ -35,6 +38,20 @@ def make_corpus(folder: Path, *, documents: int = 40, name: str = "corpus") -> P
         train_tokenizer([source], folder / "tokenizer", vocabulary=400)
     tokenize([source], folder / "tokenizer", folder / name)
     return folder / name
+
+
+@contextmanager
+def small_disk(folder: Path, *, kilobytes: int) -> Iterator[Callable[[int], None]]:
+    """A file system of its own in `folder`; yields a function that gives it another size."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small file system")
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine mounts no tmpfs")
+    try:
+        yield lambda size: subprocess.run(["mount", "-o", f"remount,size={size}k", str(folder)], check=True) and None
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def run_settings(corpus: Path, *, steps: int, **changes: Any) -> dict[str, Any]:

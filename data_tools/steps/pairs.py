@@ -2,99 +2,175 @@
 
 Source: SBP, nearest neighbour pairing: keep above a similarity; drop a pair if any 13-token shingle of d1, normalised,
 stands in d2.
+
+Two rounds of shards. First every document's text is normalised and tokenized again; then the candidates are sifted by
+ranges of d1. Memory is that of the blocks in hand, whatever the number of documents and neighbours; the disk holds the
+normalised tokens meanwhile, as much again as the corpus. Under a Slurm array the second round begins once all tasks
+have done the first: submit the array again when it says that shards are left to others.
 """
 
+import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
-from data_tools.corpus.manifest import Manifest, run_step
-from data_tools.corpus.names import Names
+from data_tools.corpus.manifest import Manifest, read_manifest, run_step
 from data_tools.errors import InputError
+from data_tools.steps.candidates import CANDIDATES_AT_ONCE, ROW, Rules, all_counts
 from data_tools.steps.neighbors import IDS, SIMILARITIES
-from data_tools.text.readers import read_documents
-from data_tools.text.shingles import normalised_words, share_a_shingle
+from data_tools.steps.normalised import FOLDER, normalise, open_normalised
+from data_tools.text.tokenizer import Tokenizer
+from data_tools.workers import HERE, Team, folder_of, run_shards
 
 PAIRS = "pairs.npy"
-ROW = np.dtype([("d1", "<i8"), ("d2", "<i8"), ("similarity", "<f4")])
+ROWS = "rows.bin"
+"""Of a shard: the rows of `pairs.npy`, without its header."""
+MOST_CANDIDATES, LEAST_CANDIDATES, SHARDS_WANTED = 1 << 24, 1 << 14, 64
+"""In a shard."""
+
+Progress = Callable[[int, int], None]
 
 
 def pairs(
-    documents: Sequence[Path],
     corpus: Path,
     neighbors: Path,
     output: Path,
     *,
-    min_similarity: float,
+    min_similarity: float = 0.75,
     shingle: int = 13,
-    max_tokens: int,
+    max_tokens: int = 8192,
+    max_per_document: int | None = None,
+    both_directions: bool = True,
+    shingle_tokenizer: Path | None = None,
     replace: bool = False,
+    crew: Team = HERE,
+    progress: Progress | None = None,
 ) -> Manifest:
     """Write the pairs.
 
+    A candidate is dropped for the first of these reasons that holds, and counted there: it is the document itself, not
+    similar enough, too long, kept in the other direction, a near-duplicate, over the cap.
+
     Args:
-        documents: the files that were embedded, in the same order.
-        corpus: the same documents, tokenized; documents that it lacks (too long) pair with none.
-        neighbors: folder written by `neighbors`.
-        output: folder to make; `pairs.npy` holds d1 and d2 (document numbers in the corpus) and their similarity.
+        corpus: folder written by `tokenize`.
+        neighbors: folder written by `neighbors`, of the corpus's documents in their order.
+        output: folder to make; `pairs.npy` holds d1 and d2 (document numbers in the corpus) and their similarity, in
+            the order of d1, and for each nearest first.
         min_similarity: keep pairs above this cosine.
-        shingle: drop pairs that share this many words in a row.
-        max_tokens: drop pairs longer than this, both end-of-document tokens included.
+        shingle: drop pairs that share this many tokens of normalised text in a row.
+        max_tokens: drop pairs longer than this as `d1 EOS d2 EOS`.
+        max_per_document: keep so many d2 of each d1, the nearest.
+        both_directions: keep (a, b) and (b, a) where both are candidates; else the one with the smaller number first.
+        shingle_tokenizer: tokenizer of the normalised text; by default that of the corpus.
         replace: remove an output that other inputs or settings made.
+        crew: who works.
+        progress: called with (shards done, shards in all), in each of the two rounds.
 
     Raises:
-        InputError: no pair is left, or the inputs don't belong together.
+        InputError: no pair is left, or corpus and neighbours don't belong together.
     """
+    tokenizer = Tokenizer.load(shingle_tokenizer or corpus)
+    rules = Rules(
+        min_similarity=min_similarity, shingle=shingle, max_tokens=max_tokens, both_directions=both_directions,
+        max_per_document=max_per_document,
+    )  # fmt: skip
 
     def build(scratch: Path) -> dict[str, Any]:
-        lengths = IndexedCorpus(corpus / CORPUS_PREFIX).lengths
-        numbers = {name: number for number, name in enumerate(Names(corpus / CORPUS_PREFIX))}
-        listed = list(read_documents(documents))
-        words = [normalised_words(document.text) for document in listed]
-        ids = np.load(neighbors / IDS, mmap_mode="r")
-        if len(ids) != len(listed):
+        documents, k = _check(corpus, neighbors)
+        normalise(corpus, tokenizer.path, scratch, crew, progress)
+        shards = _ranges(documents, k)
+        counts = all_counts(run_shards(_Sift(corpus, neighbors, scratch, rules), shards, scratch, crew, progress))
+        if not counts["pairs"]:
             raise InputError(
-                where=str(neighbors), found=f"neighbours of {len(ids)} documents",
-                expected=f"of the {len(listed)} documents given", fix="Name the files that were embedded.",
-            )  # fmt: skip
-        counts: Counter[str] = Counter()
-        rows = []
-        for first, second, similarity in _candidates(neighbors):
-            d1, d2 = (numbers.get(listed[which].id) for which in (first, second))
-            reason = None
-            if similarity <= min_similarity:
-                reason = "dropped_similarity"
-            elif d1 is None or d2 is None or int(lengths[d1]) + int(lengths[d2]) > max_tokens:
-                reason = "dropped_too_long"
-            elif share_a_shingle(words[first], words[second], shingle):
-                reason = "dropped_near_duplicate"
-            counts["candidates"] += 1
-            counts[reason or "pairs"] += 1
-            if reason is None:
-                rows.append((d1, d2, similarity))
-        if not rows:
-            raise InputError(
-                where=str(neighbors), found=f"no pair among {counts['candidates']} candidates ({dict(counts)})",
+                where=str(neighbors), found=f"no pair among {counts['candidates']} candidates ({counts})",
                 expected="at least one", fix="Lower min_similarity, raise max_tokens, or give more documents.",
             )  # fmt: skip
-        np.save(scratch / PAIRS, np.array(rows, dtype=ROW))
-        return {name: counts[name] for name in COUNTED}
+        _join([folder_of(scratch, number) / ROWS for number in range(len(shards))], scratch / PAIRS, counts["pairs"])
+        shutil.rmtree(scratch / FOLDER)
+        return {"documents": documents} | counts
 
-    inputs = {str(number): path for number, path in enumerate(documents)}
-    inputs |= {"corpus": corpus, "neighbors": neighbors}
-    settings = {"min_similarity": min_similarity, "shingle": shingle, "max_tokens": max_tokens}
-    return run_step(output, step="pairs", inputs=inputs, settings=settings, build=build, replace=replace)
+    settings = {
+        "min_similarity": min_similarity, "shingle": shingle, "max_tokens": max_tokens,
+        "max_per_document": max_per_document, "both_directions": both_directions,
+        "shingle_tokenizer": {"file": tokenizer.path.name, "hash": tokenizer.hash},
+    }  # fmt: skip
+    return run_step(
+        output, step="pairs", inputs={"corpus": corpus, "neighbors": neighbors}, settings=settings, build=build,
+        replace=replace, task=crew.part,
+    )  # fmt: skip
 
 
-COUNTED = ("candidates", "dropped_similarity", "dropped_too_long", "dropped_near_duplicate", "pairs")
+@dataclass(frozen=True)
+class _Sift:
+    """Write the pairs whose d1 is in a range of documents."""
+
+    corpus: Path
+    neighbors: Path
+    scratch: Path
+    rules: Rules
+
+    def __call__(self, shard: tuple[int, int], folder: Path) -> dict[str, int]:
+        lengths = IndexedCorpus(self.corpus / CORPUS_PREFIX).lengths
+        ids, similarities = (np.load(self.neighbors / name, mmap_mode="r") for name in (IDS, SIMILARITIES))
+        tokens = open_normalised(self.scratch, len(lengths))
+        counts: Counter[str] = Counter()
+        step = max(1, CANDIDATES_AT_ONCE // ids.shape[1])
+        with (folder / ROWS).open("wb") as file:
+            for start in range(shard[0], shard[1], step):
+                stop = min(start + step, shard[1])
+                _check_range(ids[start:stop], len(ids), where=self.neighbors / IDS, start=start)
+                rows, dropped = self.rules.sift(start, stop, ids, similarities, lengths, tokens)
+                file.write(rows.tobytes())
+                counts.update(dropped)
+        return dict(counts)
 
 
-def _candidates(neighbors: Path) -> Iterator[tuple[int, int, float]]:
-    ids, similarities = np.load(neighbors / IDS, mmap_mode="r"), np.load(neighbors / SIMILARITIES, mmap_mode="r")
-    for first in range(len(ids)):
-        for second, similarity in zip(ids[first], similarities[first], strict=True):
-            yield first, int(second), float(similarity)
+def _ranges(documents: int, k: int) -> list[tuple[int, int]]:
+    """Documents whose candidates make a shard: by both sizes alone, so that anybody's shards are the same."""
+    wanted = min(MOST_CANDIDATES, max(LEAST_CANDIDATES, documents * k // SHARDS_WANTED))
+    size = max(1, wanted // k)
+    return [(start, min(start + size, documents)) for start in range(0, documents, size)]
+
+
+def _check(corpus: Path, neighbors: Path) -> tuple[int, int]:
+    """Number of documents and of neighbours of each, once corpus and neighbours are found to belong together."""
+    documents = len(IndexedCorpus(corpus / CORPUS_PREFIX))
+    ids, similarities = (np.load(neighbors / name, mmap_mode="r") for name in (IDS, SIMILARITIES))
+    if ids.shape != similarities.shape or ids.ndim != 2 or len(ids) != documents or not ids.size:
+        raise InputError(
+            where=str(neighbors),
+            found=f"ids of shape {ids.shape} and similarities of shape {similarities.shape}",
+            expected=f"neighbours of the {documents} documents of {corpus}",
+            fix="Name the neighbours that were found for this corpus.",
+        )
+    made_for, found = read_manifest(neighbors).settings.get("corpus"), read_manifest(corpus).fingerprint
+    if made_for not in (None, found):
+        raise InputError(
+            where=str(neighbors), found=f"neighbours of a corpus with fingerprint {made_for}",
+            expected=f"{found}, that of {corpus}", fix="Name the corpus that was embedded, or embed this one.",
+        )  # fmt: skip
+    return documents, ids.shape[1]
+
+
+def _check_range(ids: np.ndarray, documents: int, *, where: Path, start: int) -> None:
+    if ids.max() >= documents:
+        row = start + int((ids >= documents).any(axis=1).argmax())
+        raise InputError(
+            where=f"{where}, row {row}", found=f"document {int(ids.max())}", expected=f"documents below {documents}",
+            fix="The file is damaged: check it with `megatron-ext data verify`.",
+        )  # fmt: skip
+
+
+def _join(parts: list[Path], output: Path, rows: int) -> None:
+    """The files one after another, as one array."""
+    header = np.lib.format.header_data_from_array_1_0(np.empty(0, dtype=ROW)) | {"shape": (rows,)}
+    with output.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, file, 1 << 22)

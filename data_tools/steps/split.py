@@ -13,7 +13,7 @@ from typing import Any
 from data_tools.corpus.groups import page_of
 from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
-from data_tools.files import text_hash
+from data_tools.files import drawn
 from data_tools.lines import lines_writer
 from data_tools.steps.parts import folders_of, part_name, place, totals
 from data_tools.text.inputs import SHARD_BYTES, Shard, inputs_of, shards_of
@@ -52,11 +52,11 @@ def split(
         InputError: a part would be empty.
     """
     inputs = inputs_of([cleaned])
-    drawn = Draw(heldout_share, subset_share, seed)
+    draw = Draw(heldout_share, subset_share, seed)
 
     def build(scratch: Path) -> dict[str, Any]:
         shards = shards_of(inputs, shard_bytes)
-        counts = totals(run_shards(drawn, shards, scratch, crew, progress))
+        counts = totals(run_shards(draw, shards, scratch, crew, progress))
         for part in PARTS:
             if not counts[part]:
                 raise InputError(
@@ -89,19 +89,14 @@ class Draw:
         with ExitStack() as files:
             write = {part: files.enter_context(lines_writer(folder / f"{part}.jsonl.zst")) for part in PARTS}
             for document in read_whole(shard):
-                drawn = self.part_of(page_of(document.id))
-                for part in ("train", "subset") if drawn == "subset" else (drawn,):
+                chosen = self.part_of(page_of(document.id))
+                for part in ("train", "subset") if chosen == "subset" else (chosen,):
                     write[part](document)
                     counts[part] += 1
         return counts
 
     def part_of(self, page: str) -> str:
         """heldout, subset (which is also in train) or train."""
-        if _draw(page, f"heldout {self.seed}") < self.heldout_share:
+        if drawn(page, salt=f"heldout {self.seed}") < self.heldout_share:
             return "heldout"
-        return "subset" if _draw(page, f"subset {self.seed}") < self.subset_share else "train"
-
-
-def _draw(page: str, salt: str) -> float:
-    """A number in [0, 1) that depends on nothing but the two texts."""
-    return int(text_hash(f"{salt}\0{page}")[:13], 16) / 16**13
+        return "subset" if drawn(page, salt=f"subset {self.seed}") < self.subset_share else "train"

@@ -1,7 +1,10 @@
-"""Runs of words, as near-duplicates are told by them: one rule for pairs, filters and quality."""
+"""Normalised text and runs of its words: one rule for pairs, filters and quality.
+
+Near-duplicates among pairs are told by runs of token ids of normalised text: near_duplicates.py.
+"""
 
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 
 NOT_A_LETTER = re.compile(r"[\W\d_]+")
 
@@ -11,24 +14,16 @@ def normalised_words(text: str) -> list[str]:
     return NOT_A_LETTER.sub(" ", text.lower()).split()
 
 
-def shingles(tokens: Sequence[Hashable], size: int) -> Iterator[tuple[Hashable, ...]]:
-    """Every run of `size` tokens, in order; none if there are fewer."""
-    return (tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1))
-
-
-def share_a_shingle(d1: Sequence[Hashable], d2: Sequence[Hashable], size: int = 13) -> bool:
-    """Whether any `size` tokens in a row of d1 also stand in d2: the near-duplicate rule for pairs.
-
-    Both are words of normalised text. Source: SBP, appendix A, nearest neighbour pairing.
-    """
-    seen = set(shingles(d2, size))
-    return any(shingle in seen for shingle in shingles(d1, size))
+def normalised(text: str) -> str:
+    """The lower-case words, with a space between them."""
+    return NOT_A_LETTER.sub(" ", text.lower()).strip()
 
 
 def repeats_a_shingle(tokens: Sequence[Hashable], size: int = 13) -> bool:
     """Whether any `size` tokens in a row occur twice: the repetition rule for synthetic documents."""
     seen = set()
-    for shingle in shingles(tokens, size):
+    for start in range(len(tokens) - size + 1):
+        shingle = tuple(tokens[start : start + size])
         if shingle in seen:
             return True
         seen.add(shingle)

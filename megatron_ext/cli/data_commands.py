@@ -138,7 +138,7 @@ def tokenizer(
     """Train a BPE that can write any text.
 
     \b
-    Example: megatron-ext data tokenizer work/split/train.jsonl.zst work/tokenizer --vocabulary 8192
+    Example: megatron-ext data tokenizer work/split/train work/tokenizer --vocabulary 8192
     """
     from data_tools.text.training import train_tokenizer
 
@@ -169,10 +169,12 @@ def tokenize(
     """Write an indexed corpus: Megatron's .bin and .idx, with the origin of every document beside them.
 
     \b
-    Example: megatron-ext data tokenize work/split/subset.jsonl.zst work/corpus --tokenizer work/tokenizer
+    Example: megatron-ext data tokenize work/split/subset work/corpus --tokenizer work/tokenizer
     """
+    from data_tools.steps.encode import Choice, loaded
     from data_tools.workers import team
 
+    loaded(Choice.of(tokenizer, eos=eos, backend=backend, workers=workers))  # the pool's processes are forked with it
     with team(workers) as crew, Progress("tokenizing", unit="shards") as progress:
         from data_tools.steps import tokenize as step
         from data_tools.text.readers import Fields

@@ -35,7 +35,7 @@ def print_result(result: "Manifest | Mapping[str, Any]", *, as_json: bool) -> No
 def _lines(values: Mapping[str, Any], indent: str = "") -> list[str]:
     lines = []
     for name, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
         else:
             lines.append(f"{indent}{name}: {shown(value)}")
@@ -44,7 +44,7 @@ def _lines(values: Mapping[str, Any], indent: str = "") -> list[str]:
 
 def shown(value: Any) -> str:
     """A value for people: thousands parted, six digits of a fraction, a dash for nothing."""
-    if value is None:
+    if value is None or value == {}:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"

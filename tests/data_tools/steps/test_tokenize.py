@@ -25,12 +25,14 @@ from data_tools.text.readers import Document, read_documents, write_documents
 from data_tools.text.tokenizer import Tokenizer
 from data_tools.text.training import train_tokenizer
 from data_tools.workers import team
+from tests.support import small_disk
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import sys
 from pathlib import Path
 from data_tools.workers import team
+from tests.support import small_disk
 with team(int(sys.argv[4])) as crew:
     from data_tools.steps.tokenize import tokenize
     tokenize([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), shard_bytes=50_000, crew=crew)
@@ -175,6 +177,26 @@ def test_records_that_cannot_be_used_are_listed_and_counted(made, tmp_path):
 def test_a_second_builder_is_refused(made, tmp_path):
     with locked(tmp_path / "corpus"), pytest.raises(InputError, match="another process that is building it now"):
         tokenize([made[0]], made[1], tmp_path / "corpus")
+
+
+def test_a_full_disk_is_told_in_a_line_and_once_there_is_space_the_build_goes_on(made, tmp_path):
+    documents, disk = tmp_path / "documents.jsonl", tmp_path / "disk"
+    write_documents(documents, random_documents(4000, 200))
+    disk.mkdir()
+    command = [
+        sys.executable, "-m", "megatron_ext", "data", "tokenize", str(documents), str(disk / "corpus"),
+        "--tokenizer", str(made[1]), "--workers", "2",
+    ]  # fmt: skip
+    with small_disk(disk, kilobytes=3000) as resize:
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert ended.returncode == 1
+        assert ended.stderr.splitlines()[-1].endswith("Free some space and run the same command again.")
+        assert "Traceback" not in ended.stderr
+        assert not (disk / "corpus").exists()
+        resize(30_000)
+        subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        tokenize([documents], made[1], tmp_path / "elsewhere")
+        assert bytes_of(disk / "corpus") == bytes_of(tmp_path / "elsewhere")
 
 
 def mpiexec(ranks):
