@@ -92,7 +92,7 @@ def dedup(
             )  # fmt: skip
         kept = scratch / SHARDS / "kept"
         first = _clusters(scratch, folders, how, 1.0 if exact else threshold, finishing(crew))
-        dropped = np.split(first != np.arange(read), np.cumsum(sizes)[:-1])
+        dropped = np.split(first != np.arange(read, dtype=np.uint32), np.cumsum(sizes)[:-1])
         run_shards(partial(_write_kept, fields), list(zip(shards, dropped, strict=True)), kept, finishing(crew))
         for number in range(len(shards)):
             place(folder_of(kept, number) / DOCUMENTS, scratch / part_name(number))
@@ -183,7 +183,7 @@ def _pass_over(_reject: Reject) -> None:
 def _report(scratch: Path, sizes: Sequence[int], first: np.ndarray, columns: int) -> Iterator[dict[str, Any]]:
     """A line for each cluster: the document that is kept, and those that are not, with their similarity to it."""
     names = _names(scratch, sizes)
-    later = np.flatnonzero(first != np.arange(len(first)))
+    later = np.flatnonzero(first != np.arange(len(first), dtype=np.uint32))
     later = later[np.argsort(first[later], kind="stable")]
     signatures = np.memmap(scratch / SHARDS / SIGNATURES, dtype=np.uint8, mode="r").reshape(-1, columns)
     similar = similarities(signatures, np.stack([first[later], later], axis=1))
