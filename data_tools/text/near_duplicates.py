@@ -29,7 +29,9 @@ def rolling_hashes(tokens: np.ndarray, size: int) -> np.ndarray:
     powers, inverses = _powers(1 << (len(tokens) - 1).bit_length())
     sums = np.empty(len(tokens) + 1, dtype=np.uint64)
     sums[0] = 0
-    np.cumsum(np.multiply(tokens, powers[: len(tokens)], dtype=np.uint64, casting="unsafe"), out=sums[1:])
+    products = tokens.astype(np.uint64)
+    products *= powers[: len(tokens)]
+    np.cumsum(products, out=sums[1:])
     runs = sums[size:] - sums[:-size]
     runs *= inverses[: len(runs)]
     return runs
