@@ -6,6 +6,7 @@ by hash, and at equal hashes the tokens are compared: a collision costs time, an
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -71,22 +72,46 @@ def share_a_shingle(
     Source: SBP, appendix A, nearest neighbour pairing.
     """
     shared = np.zeros(len(seconds), dtype=bool)
-    left, right = (_Shingles(documents, size, hashes) for documents in (firsts, seconds))
-    if not len(left.hashes) or not len(right.hashes):
+    first, second = (_Joined(documents, size, hashes) for documents in (firsts, seconds))
+    if not len(first.hashes) or not len(second.hashes):
         return shared
-    places = right.among(left.hashes)
-    documents = right.documents_of(places)
-    # A copy has a place for each of its tokens, and one decides: the first of every document goes ahead of the rest.
-    is_first = np.ones(len(places), dtype=bool)
-    is_first[1:] = documents[1:] != documents[:-1]
-    _compare(left, right, places[is_first], documents[is_first], owners, shared)
-    rest = ~(shared[documents] | is_first)
-    _compare(left, right, places[rest], documents[rest], owners, shared)
+    left = first.shingles(np.ones(len(first.hashes), dtype=bool), np.arange(len(firsts)))
+    right = second.shingles(_may_be_among(second.hashes, left.hashes), owners)
+    right = right.where(_may_be_among(right.keys, left.keys))
+    # A copy has a shingle for each of its tokens, and one decides: the first of every document goes ahead of the rest.
+    ahead = np.ones(len(right.places), dtype=bool)
+    ahead[1:] = right.documents[1:] != right.documents[:-1]
+    for chosen in (ahead, ~ahead):
+        _compare(left, right.where(chosen & ~shared[right.documents]), shared)
     return shared
 
 
+@dataclass(frozen=True)
 class _Shingles:
-    """Documents joined, and the hash of the shingle that begins at each place."""
+    """Some of the shingles of documents."""
+
+    joined: "_Joined"
+    places: np.ndarray
+    """Where each begins in the documents joined, rising."""
+    documents: np.ndarray
+    """Number of the document that it stands in."""
+    owners: np.ndarray
+    """Number of the first document that it may be found in."""
+    hashes: np.ndarray
+    keys: np.ndarray
+    """One number for hash and owner."""
+
+    def where(self, chosen: np.ndarray) -> "_Shingles":
+        parts = (self.places, self.documents, self.owners, self.hashes, self.keys)
+        return _Shingles(self.joined, *(part[chosen] for part in parts))
+
+    def tokens(self) -> np.ndarray:
+        """Shape (shingles, size)."""
+        return self.joined.tokens[self.places[:, None] + np.arange(self.joined.size)]
+
+
+class _Joined:
+    """Documents joined, and the hash of whatever begins at each place."""
 
     def __init__(self, documents: Sequence[np.ndarray], size: int, hashes: Hashes):
         self.size = size
@@ -95,52 +120,47 @@ class _Shingles:
         enough = len(self.tokens) >= size
         self.hashes = hashes(self.tokens, size) if enough else np.empty(0, dtype=np.uint64)
 
-    def among(self, hashes: np.ndarray) -> np.ndarray:
-        """Places, rising, of the shingles whose hash may be one of these; none that runs over a document's end."""
-        may_be = _may_be_among(self.hashes, hashes)
-        over = self.ends[:, None] - np.arange(1, self.size)  # may reach into documents before, but only over their end
-        may_be[over[(over >= 0) & (over < len(may_be))]] = False
-        return np.flatnonzero(may_be)
+    def shingles(self, chosen: np.ndarray, owners: np.ndarray) -> _Shingles:
+        """Those chosen that don't run over the end of their document.
 
-    def documents_of(self, places: np.ndarray) -> np.ndarray:
-        """Number of the document that each place, rising, stands in."""
+        Args:
+            chosen: bool, for each hash.
+            owners: for each document the first document that it is compared with.
+        """
+        places = np.flatnonzero(chosen)
         counts = np.searchsorted(places, self.ends)
         counts[1:] -= counts[:-1].copy()
-        return np.repeat(np.arange(len(self.ends)), counts)
+        documents = np.repeat(np.arange(len(self.ends)), counts)
+        whole = places + self.size <= self.ends[documents]
+        places, documents = places[whole], documents[whole]
+        hashes, owner = self.hashes[places], owners[documents]
+        return _Shingles(self, places, documents, owner, hashes, hashes + owner.astype(np.uint64) * np.uint64(BASE))
 
-    def at(self, places: np.ndarray) -> np.ndarray:
-        """Tokens of the shingles, shape (places, size)."""
-        return self.tokens[places[:, None] + np.arange(self.size)]
 
-
-def _compare(
-    left: _Shingles, right: _Shingles, places: np.ndarray, documents: np.ndarray, owners: np.ndarray, shared: np.ndarray
-) -> None:
-    """Mark in `shared` the second documents of which a shingle, at one of these places, stands in their first."""
-    if not len(places):
+def _compare(left: _Shingles, right: _Shingles, shared: np.ndarray) -> None:
+    """Mark in `shared` the second documents of which one of these shingles stands in their first document."""
+    if not len(right.places):
         return
-    theirs = left.among(right.hashes[places])
-    first_documents = left.documents_of(theirs)
-    # One number for hash and first document, so that a shingle of another document is mostly not even compared.
-    keys = left.hashes[theirs] + first_documents.astype(np.uint64) * np.uint64(BASE)
-    wanted = right.hashes[places] + owners[documents].astype(np.uint64) * np.uint64(BASE)
-    order = np.argsort(keys)
-    theirs, first_documents, keys = theirs[order], first_documents[order], np.append(keys[order], np.uint64(0))
-    left_over = _may_be_among(wanted, keys)
-    places, documents, wanted = places[left_over], documents[left_over], wanted[left_over]
-    at = np.searchsorted(keys[:-1], wanted)
-    while len(places):  # one turn, but for collisions and for what a first document repeats
-        more = (at < len(theirs)) & (keys[at] == wanted) & ~shared[documents]
-        places, documents, wanted, at = places[more], documents[more], wanted[more], at[more]
-        equal = (right.at(places) == left.at(theirs[at])).all(axis=1)
-        equal &= first_documents[at] == owners[documents]
-        shared[documents[equal]] = True
+    left = left.where(_may_be_among(left.keys, right.keys))
+    left = left.where(np.argsort(left.keys))
+    at = np.searchsorted(left.keys, right.keys)
+    while True:  # one turn, but for collisions and for what a first document repeats
+        more = (at < len(left.keys)) & ~shared[right.documents]
+        more[more] = left.keys[at[more]] == right.keys[more]
+        right, at = right.where(more), at[more]
+        if not len(at):
+            return
+        here = left.where(at)
+        equal = (right.tokens() == here.tokens()).all(axis=1) & (here.owners == right.owners)
+        shared[right.documents[equal]] = True
         at += 1
 
 
 def _may_be_among(values: np.ndarray, others: np.ndarray) -> np.ndarray:
     """False of a value that is not among the others; True of all that are, and of few that are not."""
+    if not len(others):
+        return np.zeros(len(values), dtype=bool)
     bits = (ENTRIES_FOR_EACH * len(others)).bit_length()
     shift, table = np.uint64(64 - bits), np.zeros(1 << bits, dtype=bool)
-    table[(others >> shift).view(np.int64)] = True
+    table[(others >> shift).view(np.int64)] = True  # signed places are looked up in half the time of unsigned ones
     return table[(values >> shift).view(np.int64)]
