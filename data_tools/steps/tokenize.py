@@ -15,11 +15,11 @@ from data_tools.corpus.groups import KINDS
 from data_tools.corpus.indexed import token_dtype
 from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
-from data_tools.steps.encode import TOO_LONG, Encoding
+from data_tools.steps.encode import TOO_LONG, Choice, Encoding, loaded
 from data_tools.text.inputs import Shard, inputs_of, shards_of
 from data_tools.text.readers import Fields
 from data_tools.text.rejects import MAX_BAD_SHARE, merge_rejects
-from data_tools.text.tokenizer import BACKENDS, Tokenizer, model_file
+from data_tools.text.tokenizer import BACKENDS
 from data_tools.workers import HERE, RECORD, Team, folder_of, run_shards
 
 SHARD_BYTES = 16 << 20
@@ -73,12 +73,11 @@ def tokenize(
                 where=f"{name} of the documents" if name == "kind" else name, found=f"'{value}'",
                 expected="one of " + ", ".join(known), fix="Name one of these.",
             )  # fmt: skip
-    inputs, loaded = inputs_of(documents), Tokenizer.load(tokenizer, eos=eos)
+    inputs = inputs_of(documents)
+    choice = Choice.of(tokenizer, eos=eos, backend=backend, workers=crew.workers)
+    chosen = loaded(choice)
     shards = shards_of(inputs, shard_bytes)
-    encoding = Encoding(
-        tokenizer=model_file(tokenizer), eos=eos, backend=backend, threads=crew.workers == 1, fields=fields,
-        max_tokens=max_tokens, too_long=too_long,
-    )  # fmt: skip
+    encoding = Encoding(choice=choice, fields=fields, max_tokens=max_tokens, too_long=too_long)
 
     def build(scratch: Path) -> dict[str, Any]:
         results = _encoded(encoding, shards, scratch, crew, progress)
@@ -86,18 +85,18 @@ def tokenize(
         totals = _summed(results)
         rejected = merge_rejects(folders, scratch, read=totals["read"], max_bad_share=max_bad_share)
         counts = assemble(
-            folders, scratch, dtype=token_dtype(loaded.vocabulary), kind=kind, allow_repeated_names=allow_repeated_names
+            folders, scratch, dtype=token_dtype(chosen.vocabulary), kind=kind, allow_repeated_names=allow_repeated_names
         )
         if not counts["documents"]:
             raise InputError(
                 where=", ".join(map(str, documents)), found="no document that can be kept", expected="at least one",
                 fix="Name files with documents, or raise the limit on their length.",
             )  # fmt: skip
-        loaded.copy_to(scratch)
+        chosen.copy_to(scratch)
         return counts | totals | {"rejected": rejected, "passed_over_files": inputs.passed_over}
 
     settings = {
-        "tokenizer": loaded.hash, "vocabulary": loaded.vocabulary, "eos": loaded.eos, "max_tokens": max_tokens,
+        "tokenizer": chosen.hash, "vocabulary": chosen.vocabulary, "eos": chosen.eos, "max_tokens": max_tokens,
         "too_long": too_long, "kind": kind, "fields": dataclasses.asdict(fields),
     }  # fmt: skip
     return run_step(
@@ -115,15 +114,16 @@ def _encoded(
     """Counts of all shards, encoded; by the reference if gigatoken was found to differ from it in any."""
     results = run_shards(encoding, shards, scratch, crew, progress)
     if any(result["differs"] for result in results):
-        if encoding.backend == "gigatoken":
+        if encoding.choice.backend == "gigatoken":
             raise InputError(
-                where=str(encoding.tokenizer), found="other ids from gigatoken than from the reference for these texts",
-                expected="the same", fix="Leave the choice to --backend auto.",
+                where=str(encoding.choice.path), found="other ids from gigatoken for these texts",
+                expected="those of the reference", fix="Leave the choice to --backend auto.",
             )  # fmt: skip
         for number, result in enumerate(results):
             if result["differs"] or result["backend"] == "gigatoken":
                 (folder_of(scratch, number) / RECORD).unlink()
-        results = run_shards(dataclasses.replace(encoding, backend="reference"), shards, scratch, crew, progress)
+        reference = dataclasses.replace(encoding, choice=dataclasses.replace(encoding.choice, backend="reference"))
+        results = run_shards(reference, shards, scratch, crew, progress)
     return results
 
 

@@ -118,7 +118,7 @@ def _split(demo: Demo) -> str:
 def _tokenizer(demo: Demo) -> str:
     from data_tools.text.training import train_tokenizer
 
-    documents = [demo.at("split") / "train.jsonl.zst"]
+    documents = [demo.at("split") / "train"]
     vocabulary = demo.config.data.vocabulary
     return _counted(train_tokenizer(documents, demo.at("tokenizer"), vocabulary=vocabulary, replace=True).counts)
 
@@ -127,7 +127,7 @@ def _corpora(demo: Demo) -> str:
     """All documents but the held-out ones, the subset, and the held-out ones, tokenized."""
     counts = {}
     for name, part in (("corpus_all", "train"), ("corpus_subset", "subset"), ("corpus_heldout", "heldout")):
-        counts[name] = _tokenize(demo, demo.at("split") / f"{part}.jsonl.zst", name).counts["tokens"]
+        counts[name] = _tokenize(demo, demo.at("split") / part, name).counts["tokens"]
     return ", ".join(f"{name} {tokens:,} tokens" for name, tokens in counts.items())
 
 
@@ -142,10 +142,9 @@ def _tokenize(demo: Demo, documents: Path, name: str, kind: str = "real") -> Man
 def _embeddings(demo: Demo) -> str:
     from data_tools.steps.embed import embed
 
-    documents = [demo.at("split") / "subset.jsonl.zst"]
     with Progress("embedding", unit="documents") as progress:
         manifest = embed(
-            documents, demo.at("embeddings"), model=demo.config.pairing.embedding_model, replace=True,
+            demo.at("corpus_subset"), demo.at("embeddings"), model=demo.config.pairing.embedding_model, replace=True,
             progress=progress.update,
         )  # fmt: skip
     return _counted(manifest.counts)
@@ -163,7 +162,7 @@ def _pairs(demo: Demo) -> str:
 
     pairing = demo.config.pairing
     manifest = pairs(
-        [demo.at("split") / "subset.jsonl.zst"], demo.at("corpus_subset"), demo.at("neighbors"), demo.at("pairs"),
+        demo.at("corpus_subset"), demo.at("neighbors"), demo.at("pairs"),
         min_similarity=pairing.min_similarity, shingle=pairing.shingle,
         max_tokens=demo.config.tuning.batch.sequence_length, replace=True,
     )  # fmt: skip

