@@ -6,7 +6,6 @@ by hash, and at equal hashes the tokens are compared: a collision costs time, an
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -75,85 +74,80 @@ def share_a_shingle(
     first, second = (_Joined(documents, size, hashes) for documents in (firsts, seconds))
     if not len(first.hashes) or not len(second.hashes):
         return shared
-    left = first.shingles(np.ones(len(first.hashes), dtype=bool), np.arange(len(firsts)))
-    right = second.shingles(_may_be_among(second.hashes, left.hashes), owners)
-    right = right.where(_may_be_among(right.keys, left.keys))
+    # One number for a hash and the first document that it belongs to, or may be found in.
+    salts = np.arange(len(firsts), dtype=np.uint64) * np.uint64(BASE)
+    held = first.hashes + np.repeat(salts, first.lengths)[: len(first.hashes)]
+    places = np.flatnonzero(_may_be_among(second.hashes, first.hashes))
+    documents = second.documents_of(places)
+    wanted = second.hashes[places] + salts[owners][documents]
+    left = _may_be_among(wanted, held) & second.are_inside(places, documents)
+    places, documents, wanted = places[left], documents[left], wanted[left]
     # A copy has a shingle for each of its tokens, and one decides: the first of every document goes ahead of the rest.
-    ahead = np.ones(len(right.places), dtype=bool)
-    ahead[1:] = right.documents[1:] != right.documents[:-1]
-    for chosen in (ahead, ~ahead):
-        _compare(left, right.where(chosen & ~shared[right.documents]), shared)
+    ahead = np.ones(len(places), dtype=bool)
+    ahead[1:] = documents[1:] != documents[:-1]
+    for turn in (ahead, ~ahead):
+        left = np.flatnonzero(turn & ~shared[documents])
+        equal = _equal(first, held, second, places[left], wanted[left], owners[documents[left]])
+        shared[documents[left[equal]]] = True
     return shared
 
 
-@dataclass(frozen=True)
-class _Shingles:
-    """Some of the shingles of documents."""
-
-    joined: "_Joined"
-    places: np.ndarray
-    """Where each begins in the documents joined, rising."""
-    documents: np.ndarray
-    """Number of the document that it stands in."""
-    owners: np.ndarray
-    """Number of the first document that it may be found in."""
-    hashes: np.ndarray
-    keys: np.ndarray
-    """One number for hash and owner."""
-
-    def where(self, chosen: np.ndarray) -> "_Shingles":
-        parts = (self.places, self.documents, self.owners, self.hashes, self.keys)
-        return _Shingles(self.joined, *(part[chosen] for part in parts))
-
-    def tokens(self) -> np.ndarray:
-        """Shape (shingles, size)."""
-        return self.joined.tokens[self.places[:, None] + np.arange(self.joined.size)]
-
-
 class _Joined:
-    """Documents joined, and the hash of whatever begins at each place."""
+    """Documents joined, and the hash of what begins at each place."""
 
     def __init__(self, documents: Sequence[np.ndarray], size: int, hashes: Hashes):
         self.size = size
-        self.ends = np.cumsum([len(document) for document in documents], dtype=np.int64)
+        self.lengths = np.array([len(document) for document in documents], dtype=np.int64)
+        self.ends = np.cumsum(self.lengths)
         self.tokens = np.concatenate(documents) if len(documents) else np.empty(0, dtype=np.int64)
         enough = len(self.tokens) >= size
         self.hashes = hashes(self.tokens, size) if enough else np.empty(0, dtype=np.uint64)
 
-    def shingles(self, chosen: np.ndarray, owners: np.ndarray) -> _Shingles:
-        """Those chosen that don't run over the end of their document.
-
-        Args:
-            chosen: bool, for each hash.
-            owners: for each document the first document that it is compared with.
-        """
-        places = np.flatnonzero(chosen)
+    def documents_of(self, places: np.ndarray) -> np.ndarray:
+        """Number of the document that each place, rising, stands in."""
         counts = np.searchsorted(places, self.ends)
         counts[1:] -= counts[:-1].copy()
-        documents = np.repeat(np.arange(len(self.ends)), counts)
-        whole = places + self.size <= self.ends[documents]
-        places, documents = places[whole], documents[whole]
-        hashes, owner = self.hashes[places], owners[documents]
-        return _Shingles(self, places, documents, owner, hashes, hashes + owner.astype(np.uint64) * np.uint64(BASE))
+        return np.repeat(np.arange(len(self.ends)), counts)
+
+    def are_inside(self, places: np.ndarray, documents: np.ndarray) -> np.ndarray:
+        """Whether the shingle at each place ends before its document does."""
+        return places + self.size <= self.ends[documents]
+
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """Tokens of shingles, shape (places, size)."""
+        return self.tokens[places[:, None] + np.arange(self.size)]
 
 
-def _compare(left: _Shingles, right: _Shingles, shared: np.ndarray) -> None:
-    """Mark in `shared` the second documents of which one of these shingles stands in their first document."""
-    if not len(right.places):
-        return
-    left = left.where(_may_be_among(left.keys, right.keys))
-    left = left.where(np.argsort(left.keys))
-    at = np.searchsorted(left.keys, right.keys)
+def _equal(
+    first: _Joined, held: np.ndarray, second: _Joined, places: np.ndarray, wanted: np.ndarray, owners: np.ndarray
+) -> np.ndarray:
+    """Whether each of some shingles of second documents stands in its first document.
+
+    Args:
+        first: the first documents.
+        held: a number for each of their shingles and the document.
+        second: the second documents.
+        places: where the shingles begin in these.
+        wanted: a number for each shingle and the first document that it may stand in.
+        owners: that document.
+    """
+    found = np.zeros(len(places), dtype=bool)
+    theirs = np.flatnonzero(_may_be_among(held, wanted))
+    documents = first.documents_of(theirs)
+    inside = first.are_inside(theirs, documents)
+    theirs, documents = theirs[inside], documents[inside]
+    order = np.argsort(held[theirs], kind="stable")
+    theirs, documents, keys = theirs[order], documents[order], held[theirs[order]]
+    at, left = np.searchsorted(keys, wanted), np.arange(len(places))
     while True:  # one turn, but for collisions and for what a first document repeats
-        more = (at < len(left.keys)) & ~shared[right.documents]
-        more[more] = left.keys[at[more]] == right.keys[more]
-        right, at = right.where(more), at[more]
-        if not len(at):
-            return
-        here = left.where(at)
-        equal = (right.tokens() == here.tokens()).all(axis=1) & (here.owners == right.owners)
-        shared[right.documents[equal]] = True
-        at += 1
+        more = (at < len(keys)) & ~found[left]
+        more[more] = keys[at[more]] == wanted[left[more]]
+        left, at = left[more], at[more]
+        if not len(left):
+            return found
+        equal = (second.at(places[left]) == first.at(theirs[at])).all(axis=1)
+        found[left] = equal & (documents[at] == owners[left])
+        at = at + 1
 
 
 def _may_be_among(values: np.ndarray, others: np.ndarray) -> np.ndarray:
