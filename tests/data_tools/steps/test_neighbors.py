@@ -14,6 +14,7 @@ import pytest
 from data_tools.corpus.manifest import run_step
 from data_tools.errors import InputError
 from data_tools.steps.neighbors import neighbors
+from data_tools.steps.search import Exact
 from data_tools.steps.vectors import VECTORS, put_rows, stored
 from data_tools.workers import Team, team
 
@@ -151,6 +152,13 @@ def test_any_number_of_workers_gives_the_same_bytes(vectors, tmp_path):
             neighbors(vectors, tmp_path / str(workers), top_k=20, engine="exact", value_shard=1_300, crew=crew)
     for name in ("ids.npy", "similarities.npy"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_exact_search_gives_the_same_bytes_on_any_number_of_cores(vectors):
+    rows = np.load(vectors / VECTORS).astype(np.float32)
+    first, second = (Exact(vectors, rows, threads).search(rows[:3000], 20, Exact.efforts[0]) for threads in (1, 3))
+    assert first[0].tobytes() == second[0].tobytes()
+    assert first[1].tobytes() == second[1].tobytes()
 
 
 @pytest.mark.parametrize(
