@@ -13,7 +13,7 @@ PYTHON := $(shell for name in python3 python3.12 python3.11; do \
 endif
 VENV ?= .venv
 STAMP := $(VENV)/.installed
-EXTRAS ?= embed,dev
+EXTRAS ?= embed,dedup,dev
 TESTS ?=
 DEMO ?=
 

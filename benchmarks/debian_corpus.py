@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 
-from html_text import blocks_of, joined, title_of  # noqa: E402
+from html_text import blocks_of, joined  # noqa: E402
 
 from data_tools.errors import InputError  # noqa: E402
 from data_tools.files import flush, locked  # noqa: E402
@@ -131,7 +131,7 @@ def documents_of(name: str, collection: Collection, folder: Path) -> Iterator[di
 def text_of(page: str, path: Path) -> str:
     data = path.read_bytes()
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode(errors="replace")
-    return f"{title_of(text)}\n\n{joined(blocks_of(text))}" if page.endswith(".html") else text
+    return joined(blocks_of(text)) if page.endswith(".html") else text
 
 
 def write_parquet(path: Path, rows: Iterator[dict[str, str]]) -> int:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = (
     ["demo"], ["plan"], ["train"], ["eval"], ["report"], ["convert", "import"], ["convert", "export"],
     *(["data", name] for name in
-      ("clean", "split", "tokenizer", "tokenize", "embed", "neighbors", "pairs", "verify", "stats")),
+      ("clean", "dedup", "split", "tokenizer", "tokenize", "embed", "neighbors", "pairs", "verify", "repair", "stats")),
 )  # fmt: skip
 
 RUN = """
@@ -205,7 +205,7 @@ def test_documents_become_a_verified_corpus_by_commands_alone(tmp_path, capsys):
     raw.write_text("".join(json.dumps(row) + "\n" for row in rows))
     work = tmp_path / "work"
     cleaned, tokenizer, corpus = work / "clean", work / "tokenizer", work / "corpus"
-    documents = str(cleaned / "documents.jsonl.zst")
+    documents = str(cleaned)
     assert main(["data", "clean", str(raw), str(cleaned)]) == 0
     assert main(["data", "tokenizer", documents, str(tokenizer), "--vocabulary", "320"]) == 0
     assert main(["data", "tokenize", documents, str(corpus), "--tokenizer", str(tokenizer)]) == 0

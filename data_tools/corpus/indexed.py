@@ -113,7 +113,7 @@ class IndexedCorpus:
                     where=str(path), found="no such file", expected="an indexed corpus (.bin and .idx)",
                     fix="Make it with `megatron-ext data tokenize`, or correct the corpus folder.",
                 )  # fmt: skip
-        self.dtype, count = _header(index)
+        self.dtype, count = read_header(index)
         if not count:
             raise InputError(
                 where=str(index), found="no documents", expected="at least one", fix="Tokenize some documents first."
@@ -122,7 +122,7 @@ class IndexedCorpus:
         self.lengths = np.memmap(index, dtype=np.int32, mode="r", offset=at, shape=(count,))
         self.offsets = np.memmap(index, dtype=np.int64, mode="r", offset=at + 4 * count, shape=(count,))
         expected = int(self.offsets[-1]) + int(self.lengths[-1]) * self.dtype.itemsize
-        if data.stat().st_size != expected:
+        if data.stat().st_size != expected or not expected:
             raise InputError(
                 where=str(data), found=f"{data.stat().st_size} bytes", expected=f"{expected} bytes, as its .idx says",
                 fix="The file is cut off or belongs to another index: build the corpus again.",
@@ -137,16 +137,34 @@ class IndexedCorpus:
         return len(self._tokens)
 
     def document(self, number: int) -> np.ndarray:
-        """Token ids of one document, its end-of-document token included."""
-        start = int(self.offsets[number]) // self.dtype.itemsize
-        return self._tokens[start : start + int(self.lengths[number])]
+        """Token ids of one document, its end-of-document token included.
+
+        Raises:
+            InputError: the index contradicts itself there.
+        """
+        offset, length = int(self.offsets[number]), int(self.lengths[number])
+        # What a damaged index says must never be read as tokens: a document ends where the next one begins.
+        end = self._tokens.nbytes if number + 1 == len(self.lengths) else int(self.offsets[number + 1])
+        if length <= 0 or offset < 0 or offset + length * self.dtype.itemsize != end:
+            raise InputError(
+                where=str(file_of(self.prefix, ".idx")),
+                found=f"document {number} of {length} tokens from byte {offset} to {end}",
+                expected="documents end to end", fix="Check the corpus with `megatron-ext data verify`.",
+            )  # fmt: skip
+        start = offset // self.dtype.itemsize
+        return self._tokens[start : start + length]
 
     def tokens(self, start: int, stop: int) -> np.ndarray:
         """Token ids of a stretch of the corpus, documents joined."""
         return self._tokens[start:stop]
 
 
-def _header(index: Path) -> tuple[np.dtype, int]:
+def read_header(index: Path) -> tuple[np.dtype, int]:
+    """Type of the tokens and number of documents.
+
+    Raises:
+        InputError: the file is foreign, cut off, or its header was changed.
+    """
     with index.open("rb") as file:
         head = file.read(HEADER.size)
     magic, version, code, count, boundaries = HEADER.unpack(head) if len(head) == HEADER.size else (b"", 0, 0, 0, 0)
@@ -156,11 +174,17 @@ def _header(index: Path) -> tuple[np.dtype, int]:
             where=str(index), found="no index of this kind", expected="Megatron's MMIDIDX, version 1, int32 or uint16",
             fix="Build the corpus again with `megatron-ext data tokenize`.",
         )  # fmt: skip
+    if boundaries != count + 1:
+        raise InputError(
+            where=str(index), found=f"{count} sequences and {boundaries} document boundaries",
+            expected="one sequence in each document",
+            fix="It was damaged or made by another tool: `megatron-ext data repair` makes an index of the tokens.",
+        )  # fmt: skip
     expected = HEADER.size + 12 * count + 8 * boundaries
-    if index.stat().st_size != expected or boundaries != count + 1:
+    if index.stat().st_size != expected:
         raise InputError(
             where=str(index), found=f"{index.stat().st_size} bytes",
             expected=f"{expected} bytes for {count} documents",
-            fix="The file is cut off: build the corpus again.",
+            fix="The file is cut off: `megatron-ext data repair` makes an index of the tokens.",
         )  # fmt: skip
     return dtypes[code], count

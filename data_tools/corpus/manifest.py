@@ -26,8 +26,8 @@ BUILDING = "building.json"
 OTHERS_MAY_NEED = 60.0
 """Seconds that another task of a Slurm array may take to empty a scratch folder."""
 NAMED_VERSIONS = (
-    "numpy", "torch", "megatron-core", "gigatoken", "tokenizers", "sentencepiece", "sentence-transformers", "transformers",
-    "faiss-cpu", "scann",
+    "numpy", "torch", "megatron-core", "gigatoken", "tokenizers", "sentencepiece", "sentence-transformers",
+    "transformers", "faiss-cpu", "scann",
 )  # fmt: skip
 
 
@@ -142,7 +142,8 @@ def run_step(
             manifest = seal(
                 scratch, step=step, inputs=hashes, settings=settings, counts=counts, files=files, seconds=seconds
             )
-            (scratch / BUILDING).unlink()  # first: without it what is left belongs to no build, and is removed
+            # First: without it what is left belongs to no build, and is removed.
+            (scratch / BUILDING).unlink(missing_ok=True)
             if (scratch / SHARDS).exists():
                 shutil.rmtree(scratch / SHARDS)
             return manifest

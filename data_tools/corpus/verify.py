@@ -1,20 +1,20 @@
 """Whether an artifact is still what its manifest says: every file by its hash, every index by its arithmetic.
 
-A file that is missing, cut off, changed or not in the manifest is named. Nothing is repaired.
+A file that is missing, cut off, changed or not in the manifest is named, and of a corpus the first bad document.
+Nothing is repaired here: see repair.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
-from data_tools.corpus.groups import ROW, read_groups
-from data_tools.corpus.indexed import CHUNK, HEADER, IndexedCorpus, file_of
+from data_tools.corpus.faults import Fault, faults
 from data_tools.corpus.manifest import MANIFEST, Manifest, read_manifest
-from data_tools.corpus.names import Names
 from data_tools.errors import InputError
 from data_tools.files import content_hash
 
 REBUILD = "Remove the folder and build it again, or copy it again from where it is whole."
+REPAIR = "Copy it again from where it is whole, build it again, or keep what is left with `megatron-ext data repair`."
 
 
 def verify(folder: Path) -> Manifest:
@@ -24,58 +24,75 @@ def verify(folder: Path) -> Manifest:
         InputError: a file is missing, was changed or was added, or an index contradicts itself or its tokens.
     """
     manifest = read_manifest(folder)
-    for name, expected in sorted(manifest.outputs.items()):
-        path = folder / name
-        if not path.is_file():
-            raise _bad(path, "no such file", f"a file with hash {expected}")
-        if (found := content_hash(path)) != expected:
-            raise _bad(path, f"hash {found} ({path.stat().st_size} bytes)", f"hash {expected}")
+    for path, found in _changed(folder, manifest):
+        raise _of_change(folder, manifest, path, found)
     # A run goes on living in its folder: logs, results, and checkpoints that have lists of their own.
     for path in sorted(folder.rglob("*")) if manifest.step != "train" else []:
         name = str(path.relative_to(folder))
         if path.is_file() and name not in manifest.outputs and name != MANIFEST:
             raise _bad(path, "a file that the manifest does not name", "only the files of the manifest")
-    for index in sorted(folder.rglob("*.idx")):
-        verify_corpus(index.with_suffix(""))
+    for prefix in _prefixes(folder):
+        verify_corpus(prefix, **token_settings(manifest))
     return manifest
 
 
-def verify_corpus(prefix: Path) -> None:
+def verify_corpus(prefix: Path, *, eos: int | None = None, vocabulary: int | None = None) -> None:
     """Check that index, tokens and sidecars of a corpus agree.
 
+    Args:
+        prefix: of the corpus.
+        eos: token that every document ends with; None where it is not known.
+        vocabulary: tokens are below it; None where it is not known.
+
     Raises:
-        InputError: they do not; the file at fault is named.
+        InputError: they do not; the file at fault is named, and the first document.
     """
-    corpus = IndexedCorpus(prefix)
-    index, count = file_of(prefix, ".idx"), len(corpus)
-    end = 0
-    for start in range(0, count, CHUNK):
-        sizes = corpus.lengths[start : start + CHUNK].astype(np.int64) * corpus.dtype.itemsize
-        ends = end + np.cumsum(sizes)
-        wrong = (sizes <= 0) | (corpus.offsets[start : start + CHUNK] != ends - sizes)
-        if wrong.any():
-            raise _bad(index, f"document {start + int(wrong.argmax())} at a wrong place", "documents end to end")
-        end = int(ends[-1])
-    boundaries = np.memmap(index, dtype=np.int64, mode="r", offset=HEADER.size + 12 * count, shape=(count + 1,))
-    for start in range(0, count + 1, CHUNK):
-        stop = min(start + CHUNK, count + 1)
-        if not np.array_equal(boundaries[start:stop], np.arange(start, stop)):
-            raise _bad(index, f"wrong document boundaries from {start} on", "one sequence in each document")
-    _verify_sidecars(prefix, count)
+    for fault in faults(prefix, eos=eos, vocabulary=vocabulary):
+        raise _bad(fault.path, fault.found, fault.expected, fix=REPAIR)
 
 
-def _verify_sidecars(prefix: Path, count: int) -> None:
-    groups, names = file_of(prefix, ".groups.npy"), file_of(prefix, ".names.npy")
-    if groups.is_file():
-        try:
-            rows = read_groups(prefix)
-        except ValueError as error:
-            raise _bad(groups, f"no array ({error})", f"{count} rows") from None
-        if rows.dtype != ROW or rows.shape != (count,):
-            raise _bad(groups, f"an array of shape {rows.shape} and type {rows.dtype}", f"{count} rows of type {ROW}")
-    if names.is_file() and (found := len(Names(prefix))) != count:
-        raise _bad(names, f"{found} names", f"{count}, one a document")
+def token_settings(manifest: Manifest) -> dict[str, int | None]:
+    """What a corpus's manifest says of its tokens: `eos` and `vocabulary`, where it does."""
+    known = {name: manifest.settings.get(name) for name in ("eos", "vocabulary")}
+    return {name: value if isinstance(value, int) else None for name, value in known.items()}
 
 
-def _bad(path: Path, found: str, expected: str) -> InputError:
-    return InputError(where=str(path), found=found, expected=expected, fix=REBUILD)
+def _changed(folder: Path, manifest: Manifest) -> list[tuple[Path, str]]:
+    """Files whose content is not what the manifest says, and what was found."""
+    names = sorted(manifest.outputs)
+    for name in names:
+        if not (folder / name).is_file():
+            raise _bad(folder / name, "no such file", f"a file with hash {manifest.outputs[name]}")
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # hashing leaves the interpreter to others
+        hashes = list(threads.map(content_hash, [folder / name for name in names]))
+    return [
+        (folder / name, f"hash {found} ({(folder / name).stat().st_size} bytes)")
+        for name, found in zip(names, hashes, strict=True)
+        if found != manifest.outputs[name]
+    ]
+
+
+def _of_change(folder: Path, manifest: Manifest, path: Path, found: str) -> InputError:
+    """A changed file's error; of a corpus with the first document that a change can be seen in."""
+    seen: list[str] = []
+    for prefix in _prefixes(folder):
+        if path.name.startswith(prefix.name + "."):
+            try:
+                seen = [_words(fault) for fault in faults(prefix, **token_settings(manifest))][:1]
+            except InputError as error:
+                seen = [str(error).splitlines()[0].removesuffix(".")]
+            seen = seen or ["no document shows it by its end or by tokens out of range"]
+    expected = f"hash {manifest.outputs[str(path.relative_to(folder))]}"
+    return _bad(path, "; ".join([found, *seen]), expected, fix=REPAIR if seen else REBUILD)
+
+
+def _words(fault: Fault) -> str:
+    return f"first in {fault.path.name}: {fault.found}, not {fault.expected}"
+
+
+def _prefixes(folder: Path) -> list[Path]:
+    return [index.with_suffix("") for index in sorted(folder.rglob("*.idx"))]
+
+
+def _bad(path: Path, found: str, expected: str, *, fix: str = REBUILD) -> InputError:
+    return InputError(where=str(path), found=found, expected=expected, fix=fix)

@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from data_tools.corpus.manifest import is_finished, read_manifest
@@ -42,8 +43,10 @@ class Inputs:
     files: tuple[Path, ...]
     names: tuple[str, ...]
     """What documents without an id are named after: the path below the folder that was named, or the file's name."""
-    passed_over: int
+    passed_over: int = 0
     """Files in the folders that hold no documents, by their names."""
+    artifacts: tuple[Path, ...] = ()
+    """The folders that some of the files are outputs of."""
 
     def __iter__(self) -> Iterator[Path]:
         return iter(self.files)
@@ -52,8 +55,13 @@ class Inputs:
         return len(self.files)
 
     def named(self) -> dict[str, Path]:
-        """For a manifest: a name of its own for each file. A file under another name gives other ids."""
-        return {f"{number}: {self.names[number]}": path for number, path in enumerate(self.files)}
+        """The inputs of a step, for its manifest: artifacts, which are hashed already, and files.
+
+        The names tell files of equal bytes apart, since a file under another name gives other ids.
+        """
+        whole = {f"{number}: {folder.name}": folder for number, folder in enumerate(self.artifacts)}
+        files = {f"{number}: {self.names[number]}": path for number, path in enumerate(self.files)}
+        return whole | {name: path for name, path in files.items() if path.parent not in self.artifacts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,8 @@ def inputs_of(paths: Sequence[Path]) -> Inputs:
         for file, name in named:
             found.setdefault(os.path.abspath(file), (file, name))
     files = tuple(file for file, _ in found.values())
-    return Inputs(files, _told_apart(list(found), [name for _, name in found.values()]), passed_over)
+    names = _told_apart(list(found), [name for _, name in found.values()])
+    return Inputs(files, names, passed_over, tuple(path for path in dict.fromkeys(paths) if is_finished(path)))
 
 
 def shards_of(inputs: Inputs, shard_bytes: int = SHARD_BYTES) -> list[Shard]:
@@ -171,14 +180,14 @@ def _of_folder(folder: Path) -> tuple[list[tuple[Path, str]], int]:
 
 
 def _of_artifact(folder: Path) -> list[tuple[Path, str]]:
-    files = [Path(folder, name) for name in sorted(read_manifest(folder).outputs)]
-    named = [(file, file.name) for file in files if file.match(DOCUMENT_FILES)]
+    outputs = sorted(read_manifest(folder).outputs)
+    named = [(folder / name, name) for name in outputs if fnmatch(name, DOCUMENT_FILES) and "/" not in name]
     if not named:
-        lines = [file.name for file in files if file.name.endswith(".jsonl.zst")]
+        parts = sorted({name.split("/")[0] for name in outputs if name.endswith(".jsonl.zst")})
         raise InputError(
-            where=str(folder), found="an artifact of parts" if lines else "an artifact without documents",
-            expected="one that `data clean` or `data dedup` made, or a file",
-            fix=f"Name one of its files: {', '.join(lines)}." if lines else "Name another folder.",
+            where=str(folder), found="an artifact of parts" if parts else "an artifact without documents",
+            expected="one that `data clean` or `data dedup` made, or a part",
+            fix=f"Name one of its parts: {', '.join(parts)}." if parts else "Name another folder.",
         )  # fmt: skip
     return named
 

@@ -29,7 +29,9 @@ def rolling_hashes(tokens: np.ndarray, size: int) -> np.ndarray:
     powers, inverses = _powers(1 << (len(tokens) - 1).bit_length())
     sums = np.empty(len(tokens) + 1, dtype=np.uint64)
     sums[0] = 0
-    np.cumsum(np.multiply(tokens, powers[: len(tokens)], dtype=np.uint64, casting="unsafe"), out=sums[1:])
+    products = tokens.astype(np.uint64)
+    products *= powers[: len(tokens)]
+    np.cumsum(products, out=sums[1:])
     runs = sums[size:] - sums[:-size]
     runs *= inverses[: len(runs)]
     return runs
@@ -69,36 +71,37 @@ def share_a_shingle(
     Source: SBP, appendix A, nearest neighbour pairing.
     """
     shared = np.zeros(len(seconds), dtype=bool)
-    left, right = (_Shingles(documents, size, hashes) for documents in (firsts, seconds))
-    if not len(left.hashes) or not len(right.hashes):
+    first, second = (_Joined(documents, size, hashes) for documents in (firsts, seconds))
+    if not len(first.hashes) or not len(second.hashes):
         return shared
-    places = right.among(left.hashes)
-    documents = right.documents_of(places)
-    # A copy has a place for each of its tokens, and one decides: the first of every document goes ahead of the rest.
-    is_first = np.ones(len(places), dtype=bool)
-    is_first[1:] = documents[1:] != documents[:-1]
-    _compare(left, right, places[is_first], documents[is_first], owners, shared)
-    rest = ~(shared[documents] | is_first)
-    _compare(left, right, places[rest], documents[rest], owners, shared)
+    # One number for a hash and the first document that it belongs to, or may be found in.
+    salts = np.arange(len(firsts), dtype=np.uint64) * np.uint64(BASE)
+    held = first.hashes + np.repeat(salts, first.lengths)[: len(first.hashes)]
+    places = np.flatnonzero(_may_be_among(second.hashes, first.hashes))
+    documents = second.documents_of(places)
+    wanted = second.hashes[places] + salts[owners][documents]
+    left = _may_be_among(wanted, held) & second.are_inside(places, documents)
+    places, documents, wanted = places[left], documents[left], wanted[left]
+    # A copy has a shingle for each of its tokens, and one decides: the first of every document goes ahead of the rest.
+    ahead = np.ones(len(places), dtype=bool)
+    ahead[1:] = documents[1:] != documents[:-1]
+    for turn in (ahead, ~ahead):
+        left = np.flatnonzero(turn & ~shared[documents])
+        equal = _equal(first, held, second, places[left], wanted[left], owners[documents[left]])
+        shared[documents[left[equal]]] = True
     return shared
 
 
-class _Shingles:
-    """Documents joined, and the hash of the shingle that begins at each place."""
+class _Joined:
+    """Documents joined, and the hash of what begins at each place."""
 
     def __init__(self, documents: Sequence[np.ndarray], size: int, hashes: Hashes):
         self.size = size
-        self.ends = np.cumsum([len(document) for document in documents], dtype=np.int64)
+        self.lengths = np.array([len(document) for document in documents], dtype=np.int64)
+        self.ends = np.cumsum(self.lengths)
         self.tokens = np.concatenate(documents) if len(documents) else np.empty(0, dtype=np.int64)
         enough = len(self.tokens) >= size
         self.hashes = hashes(self.tokens, size) if enough else np.empty(0, dtype=np.uint64)
-
-    def among(self, hashes: np.ndarray) -> np.ndarray:
-        """Places, rising, of the shingles whose hash may be one of these; none that runs over a document's end."""
-        may_be = _may_be_among(self.hashes, hashes)
-        over = self.ends[:, None] - np.arange(1, self.size)  # may reach into documents before, but only over their end
-        may_be[over[(over >= 0) & (over < len(may_be))]] = False
-        return np.flatnonzero(may_be)
 
     def documents_of(self, places: np.ndarray) -> np.ndarray:
         """Number of the document that each place, rising, stands in."""
@@ -106,39 +109,52 @@ class _Shingles:
         counts[1:] -= counts[:-1].copy()
         return np.repeat(np.arange(len(self.ends)), counts)
 
+    def are_inside(self, places: np.ndarray, documents: np.ndarray) -> np.ndarray:
+        """Whether the shingle at each place ends before its document does."""
+        return places + self.size <= self.ends[documents]
+
     def at(self, places: np.ndarray) -> np.ndarray:
-        """Tokens of the shingles, shape (places, size)."""
+        """Tokens of shingles, shape (places, size)."""
         return self.tokens[places[:, None] + np.arange(self.size)]
 
 
-def _compare(
-    left: _Shingles, right: _Shingles, places: np.ndarray, documents: np.ndarray, owners: np.ndarray, shared: np.ndarray
-) -> None:
-    """Mark in `shared` the second documents of which a shingle, at one of these places, stands in their first."""
-    if not len(places):
-        return
-    theirs = left.among(right.hashes[places])
-    first_documents = left.documents_of(theirs)
-    # One number for hash and first document, so that a shingle of another document is mostly not even compared.
-    keys = left.hashes[theirs] + first_documents.astype(np.uint64) * np.uint64(BASE)
-    wanted = right.hashes[places] + owners[documents].astype(np.uint64) * np.uint64(BASE)
-    order = np.argsort(keys)
-    theirs, first_documents, keys = theirs[order], first_documents[order], np.append(keys[order], np.uint64(0))
-    left_over = _may_be_among(wanted, keys)
-    places, documents, wanted = places[left_over], documents[left_over], wanted[left_over]
-    at = np.searchsorted(keys[:-1], wanted)
-    while len(places):  # one turn, but for collisions and for what a first document repeats
-        more = (at < len(theirs)) & (keys[at] == wanted) & ~shared[documents]
-        places, documents, wanted, at = places[more], documents[more], wanted[more], at[more]
-        equal = (right.at(places) == left.at(theirs[at])).all(axis=1)
-        equal &= first_documents[at] == owners[documents]
-        shared[documents[equal]] = True
-        at += 1
+def _equal(
+    first: _Joined, held: np.ndarray, second: _Joined, places: np.ndarray, wanted: np.ndarray, owners: np.ndarray
+) -> np.ndarray:
+    """Whether each of some shingles of second documents stands in its first document.
+
+    Args:
+        first: the first documents.
+        held: a number for each of their shingles and the document.
+        second: the second documents.
+        places: where the shingles begin in these.
+        wanted: a number for each shingle and the first document that it may stand in.
+        owners: that document.
+    """
+    found = np.zeros(len(places), dtype=bool)
+    theirs = np.flatnonzero(_may_be_among(held, wanted))
+    documents = first.documents_of(theirs)
+    inside = first.are_inside(theirs, documents)
+    theirs, documents = theirs[inside], documents[inside]
+    order = np.argsort(held[theirs], kind="stable")
+    theirs, documents, keys = theirs[order], documents[order], held[theirs[order]]
+    at, left = np.searchsorted(keys, wanted), np.arange(len(places))
+    while True:  # one turn, but for collisions and for what a first document repeats
+        more = (at < len(keys)) & ~found[left]
+        more[more] = keys[at[more]] == wanted[left[more]]
+        left, at = left[more], at[more]
+        if not len(left):
+            return found
+        equal = (second.at(places[left]) == first.at(theirs[at])).all(axis=1)
+        found[left] = equal & (documents[at] == owners[left])
+        at = at + 1
 
 
 def _may_be_among(values: np.ndarray, others: np.ndarray) -> np.ndarray:
     """False of a value that is not among the others; True of all that are, and of few that are not."""
+    if not len(others):
+        return np.zeros(len(values), dtype=bool)
     bits = (ENTRIES_FOR_EACH * len(others)).bit_length()
     shift, table = np.uint64(64 - bits), np.zeros(1 << bits, dtype=bool)
-    table[(others >> shift).view(np.int64)] = True
+    table[(others >> shift).view(np.int64)] = True  # signed places are looked up in half the time of unsigned ones
     return table[(values >> shift).view(np.int64)]

@@ -20,7 +20,7 @@ from data_tools.lines import DAMAGE, LONGEST_LINE, READ_AT_ONCE, blocks, split_l
 from data_tools.text.inputs import Piece, Shard, inputs_of, is_parquet, is_text
 from data_tools.text.rejects import EMPTY_TEXT, Reject
 
-__all__ = ["Document", "Fields", "page_of", "read_documents", "read_shard", "write_documents"]
+__all__ = ["Document", "Fields", "page_of", "read_documents", "read_shard", "read_whole", "write_documents"]
 
 BEGINNING = 80
 """Characters of a rejected line that are shown."""
@@ -69,8 +69,16 @@ def read_documents(paths: Sequence[Path]) -> Iterator[Document]:
         InputError: a file is missing or damaged, or a record isn't a document.
     """
     inputs = inputs_of(paths)
-    whole = tuple(Piece(path, name) for path, name in zip(inputs.files, inputs.names, strict=True))
-    return read_shard(Shard(whole), Fields(all_needed=True), _refuse)
+    return read_whole(Shard(tuple(map(Piece, inputs.files, inputs.names))))
+
+
+def read_whole(shard: Shard) -> Iterator[Document]:
+    """The documents of a shard of what we wrote; all of it has to be good.
+
+    Raises:
+        InputError: it is damaged, or a record isn't a document.
+    """
+    return read_shard(shard, Fields(all_needed=True), _refuse)
 
 
 def read_shard(shard: Shard, fields: Fields, on_reject: Callable[[Reject], None]) -> Iterator[Document]:
@@ -147,6 +155,8 @@ def _first_line(piece: Piece) -> int | None:
 
 
 def _parsed(line: bytes) -> Any:
+    if len(line) > LONGEST_LINE:
+        raise _Unusable(f"more than {LONGEST_LINE >> 20} MiB without a line break")
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -155,8 +165,6 @@ def _parsed(line: bytes) -> Any:
 
 def _parsed_slowly(line: bytes) -> Any:
     """What orjson refuses: halves of surrogate pairs, NaN and infinity are common in what others wrote."""
-    if len(line) > LONGEST_LINE:
-        raise _Unusable(f"more than {LONGEST_LINE >> 20} MiB without a line break")
     if not line or line.isspace():
         raise _Unusable("an empty line")
     try:

@@ -13,6 +13,7 @@ from typing import Any
 from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
 from data_tools.files import drawn, write_whole
+from data_tools.text.inputs import inputs_of
 from data_tools.text.readers import read_documents
 from data_tools.text.tokenizer import HF_CONFIG, HF_MODEL, MODEL
 
@@ -73,7 +74,7 @@ def train_tokenizer(
             write_whole(scratch / name, data)
         return counts | {"vocabulary": vocabulary}
 
-    inputs = {str(number): path for number, path in enumerate(documents)}
+    inputs = inputs_of(documents).named()
     settings = {"vocabulary": vocabulary, "kind": kind, "share": share}
     return run_step(output, step="tokenizer", inputs=inputs, settings=settings, build=build, replace=replace)
 

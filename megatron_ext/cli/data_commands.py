@@ -9,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from megatron_ext.cli.options import AsJson, Documents, IdKey, MaxBadShare, Output, Replace, TextKey, Workers
+from megatron_ext.cli.options import (
+    AsJson,
+    Documents,
+    IdKey,
+    LicenceKey,
+    MaxBadShare,
+    Output,
+    Replace,
+    SourceKey,
+    TextKey,
+    Workers,
+)
 from megatron_ext.cli.output import Progress, print_result
 
 app = typer.Typer(help="Make corpora out of documents.", no_args_is_help=True, rich_markup_mode=None)
@@ -20,26 +31,81 @@ def clean(
     documents: Documents,
     output: Output,
     max_words: Annotated[int, typer.Option(min=1, help="Drop documents of more words.")] = 4096,
+    skip_rule: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out a rule: unicode, long_urls, line_breaks, too_long or duplicate. May be repeated."),
+    ] = None,
+    text_key: TextKey = "text",
+    id_key: IdKey = "id",
+    source_key: SourceKey = "source",
+    licence_key: LicenceKey = "licence",
+    max_bad_share: MaxBadShare = 0.001,
+    workers: Workers = 1,
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
     """Normalise documents and drop the empty, the overlong and exact duplicates, each with its reason counted.
 
     \b
-    Example: megatron-ext data clean raw/*.jsonl.zst work/clean
+    Example: megatron-ext data clean raw/ 'more/*.parquet' work/clean --workers 8
     """
     from data_tools.steps import clean as step
+    from data_tools.text.readers import Fields
+    from data_tools.workers import team
 
-    print_result(step.clean(documents, output, max_words=max_words, replace=replace), as_json=as_json)
+    fields = Fields(text=text_key, id=id_key, source=source_key, licence=licence_key)
+    with team(workers) as crew, Progress("cleaning", unit="shards") as progress:
+        result = step.clean(
+            documents, output, max_words=max_words, skip_rules=skip_rule or (), fields=fields,
+            max_bad_share=max_bad_share, replace=replace, crew=crew, progress=progress.update,
+        )  # fmt: skip
+    print_result(result, as_json=as_json)
+
+
+@app.command()
+def dedup(
+    documents: Documents,
+    output: Output,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Jaccard similarity from which on two documents are duplicates.")
+    ] = 0.8,
+    ngram: Annotated[int, typer.Option(min=1, help="Words in a row that documents are compared by.")] = 5,
+    exact: Annotated[bool, typer.Option("--exact", help="Drop only documents of the same words.")] = False,
+    text_key: TextKey = "text",
+    id_key: IdKey = "id",
+    source_key: SourceKey = "source",
+    licence_key: LicenceKey = "licence",
+    max_bad_share: MaxBadShare = 0.001,
+    workers: Workers = 1,
+    replace: Replace = False,
+    as_json: AsJson = False,
+) -> None:
+    """Keep the first of each cluster of near-duplicates, and report the clusters.
+
+    \b
+    Example: megatron-ext data dedup work/clean work/dedup --threshold 0.8 --workers 8
+    """
+    from data_tools.steps import dedup as step
+    from data_tools.text.readers import Fields
+    from data_tools.workers import team
+
+    fields = Fields(text=text_key, id=id_key, source=source_key, licence=licence_key)
+    with team(workers) as crew, Progress("dedup", unit="shards") as progress:
+        result = step.dedup(
+            documents, output, threshold=threshold, ngram=ngram, exact=exact, fields=fields,
+            max_bad_share=max_bad_share, replace=replace, crew=crew, progress=progress.update,
+        )  # fmt: skip
+    print_result(result, as_json=as_json)
 
 
 @app.command()
 def split(
-    cleaned: Annotated[Path, typer.Argument(help="Folder written by `data clean`.")],
+    cleaned: Annotated[Path, typer.Argument(help="Folder written by `data clean` or `data dedup`.")],
     output: Output,
     heldout_share: Annotated[float, typer.Option(help="Share of the pages that nothing trains on.")] = 0.02,
     subset_share: Annotated[float, typer.Option(help="Share of the training pages that make the subset.")] = 0.05,
     seed: Annotated[int, typer.Option(help="Draws the pages.")] = 1234,
+    workers: Workers = 1,
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
@@ -49,10 +115,13 @@ def split(
     Example: megatron-ext data split work/clean work/split --heldout-share 0.02 --subset-share 0.05
     """
     from data_tools.steps import split as step
+    from data_tools.workers import team
 
-    result = step.split(
-        cleaned, output, heldout_share=heldout_share, subset_share=subset_share, seed=seed, replace=replace
-    )
+    with team(workers) as crew, Progress("splitting", unit="shards") as progress:
+        result = step.split(
+            cleaned, output, heldout_share=heldout_share, subset_share=subset_share, seed=seed, replace=replace,
+            crew=crew, progress=progress.update,
+        )  # fmt: skip
     print_result(result, as_json=as_json)
 
 
@@ -69,7 +138,7 @@ def tokenizer(
     """Train a BPE that can write any text.
 
     \b
-    Example: megatron-ext data tokenizer work/split/train.jsonl.zst work/tokenizer --vocabulary 8192
+    Example: megatron-ext data tokenizer work/split/train work/tokenizer --vocabulary 8192
     """
     from data_tools.text.training import train_tokenizer
 
@@ -100,7 +169,7 @@ def tokenize(
     """Write an indexed corpus: Megatron's .bin and .idx, with the origin of every document beside them.
 
     \b
-    Example: megatron-ext data tokenize work/split/subset.jsonl.zst work/corpus --tokenizer work/tokenizer
+    Example: megatron-ext data tokenize work/split/subset work/corpus --tokenizer work/tokenizer
     """
     from data_tools.steps.encode import Choice, loaded
     from data_tools.workers import team

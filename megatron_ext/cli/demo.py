@@ -118,7 +118,7 @@ def _split(demo: Demo) -> str:
 def _tokenizer(demo: Demo) -> str:
     from data_tools.text.training import train_tokenizer
 
-    documents = [demo.at("split") / "train.jsonl.zst"]
+    documents = [demo.at("split") / "train"]
     vocabulary = demo.config.data.vocabulary
     return _counted(train_tokenizer(documents, demo.at("tokenizer"), vocabulary=vocabulary, replace=True).counts)
 
@@ -127,7 +127,7 @@ def _corpora(demo: Demo) -> str:
     """All documents but the held-out ones, the subset, and the held-out ones, tokenized."""
     counts = {}
     for name, part in (("corpus_all", "train"), ("corpus_subset", "subset"), ("corpus_heldout", "heldout")):
-        counts[name] = _tokenize(demo, demo.at("split") / f"{part}.jsonl.zst", name).counts["tokens"]
+        counts[name] = _tokenize(demo, demo.at("split") / part, name).counts["tokens"]
     return ", ".join(f"{name} {tokens:,} tokens" for name, tokens in counts.items())
 
 

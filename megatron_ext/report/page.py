@@ -62,11 +62,12 @@ def answer(report: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def filter_rows(counts: dict[str, int]) -> list[tuple[str, int, str]]:
+def filter_rows(counted: dict[str, Any]) -> list[tuple[str, int, str]]:
     """(what, count, share of what came in) of a stage: what came in, what was dropped and why, then the rest."""
+    counts = {name: value for name, value in counted.items() if isinstance(value, int)}  # not which libraries, say
     came_in = next((name for name in ("read", "candidates", "sampled") if name in counts), None)
     dropped = [name for name in counts if name.startswith("dropped_")]
-    rest = [name for name in counts if name not in (came_in, *dropped, "pages", "tokens", "words")]
+    rest = [name for name in counts if name not in (came_in, *dropped, "pages", "tokens") and counts[name]]
     total = counts[came_in] if came_in else counts.get("documents", 0) + sum(counts[name] for name in dropped)
     return [
         (name.replace("_", " "), counts[name], f"{counts[name] / total:.1%}" if name in dropped and total else "")

@@ -62,7 +62,7 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path):
         verify(tmp_path)
 
 
-@pytest.mark.parametrize(("position", "what"), [(4 * COUNT + 8, "wrong place"), (12 * COUNT + 8, "boundaries")])
+@pytest.mark.parametrize(("position", "what"), [(4 * COUNT + 8, "out of place"), (12 * COUNT + 8, "boundaries")])
 def test_an_index_that_contradicts_itself_is_named_even_with_a_fitting_hash(tmp_path, position, what):
     build(tmp_path)
     path = file_of(tmp_path / "corpus", ".idx")

@@ -4,7 +4,7 @@ import pytest
 
 from data_tools.errors import InputError
 from data_tools.steps.clean import clean
-from data_tools.steps.split import part_of, split
+from data_tools.steps.split import Draw, split
 from data_tools.text.readers import Document, page_of, read_documents, write_documents
 
 SHARES = {"heldout_share": 0.2, "subset_share": 0.4}
@@ -19,7 +19,7 @@ def cleaned(folder, pages):
 
 
 def parts(folder):
-    return {name: list(read_documents([folder / f"{name}.jsonl.zst"])) for name in ("heldout", "train", "subset")}
+    return {name: list(read_documents([folder / name])) for name in ("heldout", "train", "subset")}
 
 
 def pages_of(documents):
@@ -49,7 +49,8 @@ def test_more_documents_move_no_page_to_another_part(tmp_path):
 
 
 def test_the_parts_are_about_as_large_as_asked_for():
-    chosen = [part_of(f"page{n}", seed=1, **SHARES) for n in range(20_000)]
+    drawn = Draw(seed=1, **SHARES)
+    chosen = [drawn.part_of(f"page{n}") for n in range(20_000)]
     assert chosen.count("heldout") / 20_000 == pytest.approx(0.2, abs=0.01)
     assert chosen.count("subset") / 16_000 == pytest.approx(0.4, abs=0.02)
 

@@ -56,12 +56,14 @@ def test_an_artifact_gives_its_documents_and_not_its_rejects(tmp_path):
 
 
 def test_of_a_split_its_user_has_to_say_which_part(tmp_path):
-    run_step(
-        tmp_path / "made", step="split", inputs={}, settings={},
-        build=lambda scratch: files(scratch, "train.jsonl.zst", "heldout.jsonl.zst") or {},
-    )  # fmt: skip
-    with pytest.raises(InputError, match=r"Name one of its files: heldout\.jsonl\.zst, train\.jsonl\.zst"):
+    def build(scratch):
+        files(scratch, "train/documents-00000.jsonl.zst", "heldout/documents-00000.jsonl.zst")
+        return {}
+
+    run_step(tmp_path / "made", step="split", inputs={}, settings={}, build=build)
+    with pytest.raises(InputError, match="Name one of its parts: heldout, train"):
         inputs_of([tmp_path / "made"])
+    assert names(inputs_of([tmp_path / "made" / "train"])) == ["documents-00000.jsonl.zst"]
 
 
 @pytest.mark.parametrize("name", ["absent.jsonl", "absent/*.jsonl", "empty", "a.png"])
