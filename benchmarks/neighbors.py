@@ -143,7 +143,7 @@ def _ours(folder: Path) -> Turns:
     from data_tools.steps.search import engine_for
 
     documents = len(Vectors(folder / "vectors"))
-    engine = engine_for("auto", 10**9)  # what is taken at scale, however small this run is
+    engine = engine_for("auto", 10**9, documents)  # what is taken at scale, however small this run is
     search, index = Search(folder / "vectors", engine, K, 1), folder / "index"
     index.mkdir()
     started = time.perf_counter()
@@ -217,7 +217,7 @@ def _scann(rows: np.ndarray, *, tree: bool) -> Iterator[tuple[str, Search]]:
     builder = scann_ops_pybind.builder(rows, K + 1, "dot_product").set_n_training_threads(threads_of_worker(1))
     if tree:
         builder = builder.tree(
-            num_leaves=leaves, num_leaves_to_search=leaves, training_sample_size=min(len(rows), 256 * leaves)
+            num_leaves=leaves, num_leaves_to_search=leaves, training_sample_size=min(len(rows), 100 * leaves)
         )
     index = builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(3 * K).build()
     index.set_num_threads(threads_of_worker(1))

@@ -75,11 +75,12 @@ def neighbors(
             where="--target-recall", found=str(target_recall), expected="above 0, at most 1", fix="Take 0.95."
         )
     documents = len(Vectors(vectors))
-    chosen, k = engine_for(engine, documents), min(top_k, documents - 1)
+    k = min(top_k, documents - 1)
+    values = _parts(documents, min(-(-documents // value_shard), documents // (k + 1)))
+    chosen = engine_for(engine, documents, documents // len(values))
 
     def build(scratch: Path) -> dict[str, Any]:
         search = Search(vectors, chosen, k, crew.workers)
-        values = _parts(documents, min(-(-documents // value_shard), documents // (k + 1)))
         indexes = scratch / SHARDS / "indexes"
         run_shards(BuildIndex(search), values, indexes, crew)
         folders = [folder_of(indexes, number) for number in range(len(values))]

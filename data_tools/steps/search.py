@@ -3,7 +3,7 @@
 | engine | index |
 |---|---|
 | exact | none, every vector is compared: for small corpora, and as the reference |
-| scann | sqrt(N) leaves, 4-bit codes of pairs of components, candidates compared again in float32: for large ones |
+| scann | 2 sqrt(N) leaves, 4-bit codes of pairs of components, candidates compared again in float32: for large ones |
 | scann-int8 | sqrt(N) leaves, all vectors of a leaf compared in 8 bits: the SBP paper's form, a quarter of the memory |
 | ivfpq | faiss' sqrt(N) lists with the same codes, compared again in float32: where there is no ScaNN |
 
@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,7 +24,9 @@ from data_tools.errors import InputError
 
 EXACT_UP_TO = 50_000
 """Documents; with more, building an index and searching it takes less time than comparing all with all."""
-TRAINED_ON = 256
+FEWEST_INDEXED = 1000
+"""Vectors; with fewer there is nothing to train codes on."""
+TRAINED_ON = 100
 """Vectors for each leaf that k-means reads at most; more make no better leaves."""
 
 QUERIES_OF_A_THREAD = 1024
@@ -95,17 +97,22 @@ class Exact:
 
 
 class Scann:
-    """ScaNN's tree with asymmetric hashing: every vector is in two leaves (SOAR), so that fewer need be searched."""
+    """ScaNN's tree with asymmetric hashing.
+
+    Every vector is in two leaves (SOAR), and there are twice as many as usual: fewer vectors need be looked at.
+    """
 
     package, extra, in_memory = "scann", "scann", False
+    leaves = 2
+    """In square roots of the number of vectors."""
     efforts = tuple(Effort(*of) for of in (
-        (0.02, 2), (0.03, 2), (0.05, 2), (0.05, 3), (0.1, 2), (0.1, 3), (0.15, 3), (0.2, 3), (0.3, 3), (0.3, 6),
-        (0.5, 6), (1.0, 10), (1.0, 50),
+        (0.02, 2), (0.03, 2), (0.05, 2), (0.05, 3), (0.07, 3), (0.1, 3), (0.13, 3), (0.17, 3), (0.2, 3), (0.3, 3),
+        (0.3, 6), (0.5, 6), (1.0, 10), (1.0, 50),
     ))  # fmt: skip
 
-    @staticmethod
-    def build(vectors: np.ndarray, folder: Path, threads: int) -> None:
-        tree = _tree(vectors, threads, soar_lambda=1.5)
+    @classmethod
+    def build(cls, vectors: np.ndarray, folder: Path, threads: int) -> None:
+        tree = _tree(vectors, threads, cls.leaves * _leaves(len(vectors)), soar_lambda=1.5)
         index = tree.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(2).build()
         index.serialize(str(folder), relative_path=True)
 
@@ -114,7 +121,8 @@ class Scann:
 
         self._index = scann_ops_pybind.load_searcher(str(folder))
         self._index.set_num_threads(threads)
-        self._leaves, self._size = _leaves(self._index.size()), self._index.size()
+        self._size = self._index.size()
+        self._leaves = self.leaves * _leaves(self._size)
 
     def search(self, queries: np.ndarray, k: int, effort: Effort) -> Found:
         ids, similarities = self._index.search_batched_parallel(
@@ -127,11 +135,12 @@ class Scann:
 class ScannInt8(Scann):
     """ScaNN's tree, all vectors of a leaf compared in 8 bits."""
 
+    leaves = 1
     efforts = tuple(Effort(share, 1) for share in (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0))
 
-    @staticmethod
-    def build(vectors: np.ndarray, folder: Path, threads: int) -> None:
-        index = _tree(vectors, threads).score_brute_force(quantize=True).build()
+    @classmethod
+    def build(cls, vectors: np.ndarray, folder: Path, threads: int) -> None:
+        index = _tree(vectors, threads, cls.leaves * _leaves(len(vectors))).score_brute_force(quantize=True).build()
         index.serialize(str(folder), relative_path=True)
 
 
@@ -175,11 +184,16 @@ class IvfPq:
 ENGINES: dict[str, type[Engine]] = {"exact": Exact, "scann": Scann, "scann-int8": ScannInt8, "ivfpq": IvfPq}
 
 
-def engine_for(name: str, documents: int) -> str:
+def engine_for(name: str, documents: int, part: int) -> str:
     """The engine's name, "auto" decided by the number of documents and by what is installed.
 
+    Args:
+        name: one of ENGINES, or "auto".
+        documents: in all.
+        part: documents under one index.
+
     Raises:
-        InputError: there is no such engine, or its library is not installed.
+        InputError: there is no such engine, its library is not installed, or a part is too small for it.
     """
     if name not in ("auto", *ENGINES):
         raise InputError(
@@ -188,6 +202,11 @@ def engine_for(name: str, documents: int) -> str:
     if name == "auto":
         approximate = "scann" if importlib.util.find_spec("scann") else "ivfpq"
         name = "exact" if documents <= EXACT_UP_TO else approximate
+    if name != "exact" and part < FEWEST_INDEXED:
+        raise InputError(
+            where=f"engine {name}", found=f"{part} documents under one index", expected=f"at least {FEWEST_INDEXED}",
+            fix="Take --engine exact, or a larger --value-shard.",
+        )  # fmt: skip
     if importlib.util.find_spec(ENGINES[name].package) is None:
         raise InputError(
             where=f"engine {name}", found=f"no package {ENGINES[name].package}", expected="an installed one",
@@ -196,11 +215,10 @@ def engine_for(name: str, documents: int) -> str:
     return name
 
 
-def _tree(vectors: np.ndarray, threads: int, **options: float) -> "object":
+def _tree(vectors: np.ndarray, threads: int, leaves: int, **options: float) -> Any:
     from scann import scann_ops_pybind
 
     builder = scann_ops_pybind.builder(vectors, 2, "dot_product").set_n_training_threads(threads)
-    leaves = _leaves(len(vectors))
     return builder.tree(
         num_leaves=leaves, num_leaves_to_search=leaves, training_sample_size=min(len(vectors), TRAINED_ON * leaves),
         **options,

@@ -165,6 +165,7 @@ def test_exact_search_gives_the_same_bytes_on_any_number_of_cores(vectors):
     ("changes", "told"),
     [
         ({"engine": "annoy"}, "one of auto, exact, scann"),
+        ({"engine": "ivfpq", "value_shard": 500}, "500 documents under one index, expected at least 1000"),
         ({"target_recall": 95.0}, "--target-recall: found 95.0"),
         ({"crew": Team(task=0, tasks=2)}, "srun --mpi=pmix"),
     ],
