@@ -117,20 +117,20 @@ def _take_turns(side: str, folder: Path) -> None:
 
 
 def _write_vectors(folder: Path, documents: int) -> None:
-    """Topics and, within them, subjects of all sizes, in a space whose components matter less and less."""
+    """Clusters of all sizes in a space whose components matter less and less: the nearest of 200 neighbours has a
+    similarity of 0.73, the last one 0.50, much as with documents.
+    """
     generator = np.random.default_rng(1)
     scale = np.arange(1, DIMENSIONS + 1, dtype=np.float32) ** -0.4
-    topics = generator.standard_normal((round(documents**0.35), DIMENSIONS), dtype=np.float32)
-    subjects = generator.standard_normal((round(documents**0.6), DIMENSIONS), dtype=np.float32)
-    subjects = 0.7 * subjects + topics[generator.integers(0, len(topics), len(subjects))]
-    shares = np.arange(1, len(subjects) + 1) ** -0.5
+    centres = generator.standard_normal((2 * math.isqrt(documents), DIMENSIONS), dtype=np.float32)
+    shares = np.arange(1, len(centres) + 1) ** -0.5
     block = 100_000
 
     def build(scratch: Path) -> dict[str, Any]:
         for start in range(0, documents, block):
             size = min(block, documents - start)
             noise = generator.standard_normal((size, DIMENSIONS), dtype=np.float32)
-            rows = (subjects[generator.choice(len(subjects), size, p=shares / shares.sum())] + noise) * scale
+            rows = (centres[generator.choice(len(centres), size, p=shares / shares.sum())] + 0.8 * noise) * scale
             rows /= np.linalg.norm(rows, axis=1, keepdims=True)
             put_rows(scratch / VECTORS, start, rows.astype(np.float16), of=documents)
         return {}
@@ -221,7 +221,7 @@ def _scann(rows: np.ndarray, *, tree: bool) -> Iterator[tuple[str, Search]]:
         )
     index = builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(3 * K).build()
     index.set_num_threads(threads_of_worker(1))
-    for share in (0.02, 0.05, 0.1, 0.2, 0.3, 0.4) if tree else (None,):
+    for share in (0.05, 0.1, 0.2, 0.3, 0.4, 0.6) if tree else (None,):
         for factor in (2, 3, 6):
             settings = (factor * K, None if share is None else max(1, round(share * leaves)))
             label = f"{factor} k" if share is None else f"{share:.0%} of leaves, {factor} k"

@@ -83,7 +83,7 @@ class Vectors:
 
 
 def put_rows(path: Path, start: int, rows: np.ndarray, *, of: int) -> None:
-    """Write rows at their place in a `.npy` file of `of` rows, and wait until they are on the disk.
+    """Write rows at their place in a `.npy` file of `of` rows; `flush` it before a record says that they are there.
 
     The first who comes makes the file. Several processes may come at once: the header is the same bytes from each, and
     each has rows of its own.
@@ -95,7 +95,6 @@ def put_rows(path: Path, start: int, rows: np.ndarray, *, of: int) -> None:
         os.ftruncate(descriptor, len(header) + of * row_bytes)  # holes until the rows come
         _write_at(descriptor, header, 0)
         _write_at(descriptor, np.ascontiguousarray(rows).tobytes(), len(header) + start * row_bytes)
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

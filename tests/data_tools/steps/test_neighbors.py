@@ -128,7 +128,7 @@ def test_int8_vectors_have_the_neighbours_of_float16_ones(vectors, tmp_path):
 
 def test_where_there_are_fewer_documents_than_neighbours_asked_for_all_others_are_given(tmp_path):
     folder = folder_with(tmp_path / "v", clustered(7, 8, clusters=2))
-    neighbors(folder, tmp_path / "n", top_k=200)
+    neighbors(folder, tmp_path / "n", top_k=200, value_shard=3)
     ids, _ = found(tmp_path / "n")
     assert [sorted(row) for row in ids.tolist()] == [[n for n in range(7) if n != own] for own in range(7)]
 
