@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_tools.corpus.arrays import npy_header
 from data_tools.errors import EndedEarly, InputError
 
 VECTORS = "vectors.npy"
