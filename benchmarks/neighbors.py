@@ -8,7 +8,7 @@ turns, so that whatever else the machine does hits all; a ratio is the median ov
 with sizes of clusters and a spectrum such as embeddings have.
 
     python benchmarks/neighbors.py            1,000,000 x 384, about 20 minutes on 2 cores
-    python benchmarks/neighbors.py --quick    50,000 x 384
+    python benchmarks/neighbors.py --quick    30,000 x 384
 """
 
 import argparse
@@ -46,14 +46,14 @@ Turns = tuple[dict[str, Any], Callable[[], Any], int]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--documents", type=int, help="instead of 1,000,000, or 50,000 with --quick")
+    parser.add_argument("--documents", type=int, help="instead of 1,000,000, or 30,000 with --quick")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
         _take_turns(given.side, given.folder)
         return
-    documents = given.documents or (50_000 if given.quick else 1_000_000)
+    documents = given.documents or (30_000 if given.quick else 1_000_000)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as started:
         _write_vectors(Path(folder) / "vectors", documents)
         sides = {name: started.enter_context(_Side(name, Path(folder))) for name in (OURS, *PEERS)}
@@ -117,7 +117,9 @@ def _take_turns(side: str, folder: Path) -> None:
 
 
 def _write_vectors(folder: Path, documents: int) -> None:
-    """Clusters of all sizes in a space whose components matter less and less."""
+    """Clusters of all sizes in a space whose components matter less and less: the nearest of 200 neighbours has a
+    similarity of 0.73, the last one 0.50, much as with documents.
+    """
     generator = np.random.default_rng(1)
     scale = np.arange(1, DIMENSIONS + 1, dtype=np.float32) ** -0.4
     centres = generator.standard_normal((2 * math.isqrt(documents), DIMENSIONS), dtype=np.float32)

@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 
+from data_tools.corpus.arrays import npy_header
 from data_tools.corpus.groups import page_of, write_groups
 from data_tools.corpus.indexed import CHUNK, file_of
 from data_tools.corpus.keys import key_of, page_key
@@ -57,8 +58,7 @@ def write_sidecars(prefix: Path, folder: Path, *, kind: str) -> int:
 def _write_starts(path: Path, lengths: Path) -> None:
     count, offset = lengths.stat().st_size // 4, 0
     with path.open("wb") as file, lengths.open("rb") as stream:
-        header = {"descr": "<i8", "fortran_order": False, "shape": (count + 1,)}
-        np.lib.format.write_array_header_1_0(file, header)
+        file.write(npy_header(np.dtype(np.int64), (count + 1,)))
         file.write(np.int64(0).tobytes())
         for _ in range(0, count, CHUNK):
             ends = offset + np.cumsum(np.fromfile(stream, dtype=np.int32, count=CHUNK), dtype=np.int64)

@@ -17,7 +17,7 @@ import numpy as np
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
 from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import EndedEarly, InputError
-from data_tools.files import SHARDS
+from data_tools.files import SHARDS, flush
 from data_tools.steps.embedders import PACKAGED, Embedder, ModelSpec, load_embedder
 from data_tools.steps.placement import threads_of_worker
 from data_tools.steps.vectors import DTYPES, VECTORS, put_rows, stored
@@ -110,6 +110,7 @@ class EmbedShard:
             vectors[batch] = found
             cut[batch] |= too_long
         put_rows(self.vectors, start, stored(vectors, self.dtype), of=len(corpus))
+        flush(self.vectors)
         return {"truncated": int(cut.sum()), "dimensions": embedder.dimensions}
 
     def _text(self, corpus: IndexedCorpus, tokenizer: Tokenizer, number: int) -> str:

@@ -8,7 +8,6 @@ number of documents, and the neighbours are twice on the disk at most.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,21 @@ import numpy as np
 
 from data_tools.corpus.manifest import Manifest, read_manifest, run_step
 from data_tools.errors import InputError
-from data_tools.files import SHARDS
+from data_tools.files import SHARDS, flush
 from data_tools.steps import recall, similarity_page
 from data_tools.steps.placement import threads_of_worker
-from data_tools.steps.search import ENGINES, Effort, Engine, engine_for
+from data_tools.steps.search import ENGINES, Effort, Engine, Found, engine_for
 from data_tools.steps.vectors import Vectors, put_rows
 from data_tools.workers import HERE, Team, folder_of, run_shards
 
-IDS, SIMILARITIES = "ids.npy", "similarities.npy"
+FILES = IDS, SIMILARITIES = "ids.npy", "similarities.npy"
 VALUE_SHARD = 1_000_000
 KEY_SHARDS = 64
 FEWEST_KEYS, MOST_KEYS = 4096, 65_536
 BATCH = 4096
 """Queries at a time: their neighbours are what a worker holds beside its index."""
+OPEN: dict[Any, Engine] = {}
+"""The index that this worker has in memory."""
 
 
 def neighbors(
@@ -54,7 +55,7 @@ def neighbors(
         engine: one of `search.ENGINES`, or `auto`: exact for small corpora, else ScaNN.
         target_recall: share of the true neighbours that have to be found. The search tries harder until a sample of
             200 documents says so.
-        value_shard: most documents under one index.
+        value_shard: most documents under one index, if that is more than top_k.
         replace: remove an output that other inputs or settings made.
         crew: who works.
         progress: called with (searches done, searches in all): every document in every value shard.
@@ -78,7 +79,7 @@ def neighbors(
 
     def build(scratch: Path) -> dict[str, Any]:
         search = Search(vectors, chosen, k, crew.workers)
-        values = _parts(documents, -(-documents // value_shard))
+        values = _parts(documents, min(-(-documents // value_shard), documents // (k + 1)))
         indexes = scratch / SHARDS / "indexes"
         run_shards(BuildIndex(search), values, indexes, crew)
         folders = [folder_of(indexes, number) for number in range(len(values))]
@@ -157,16 +158,16 @@ class SearchKeys:
         for start in range(first, stop, BATCH):
             end = min(start + BATCH, stop)
             queries, own = vectors.rows(start, end), np.arange(start, end)
-            ids, similarities = _nearest(index, queries, own, self.values, k, self.effort)
+            nearest = _nearest(index, queries, own, self.values, k, self.effort)
             if self.before is not None:
-                known_ids, known = (
-                    np.load(folder_of(self.before, number) / name, mmap_mode="r")[start - first : end - first]
-                    for name in (IDS, SIMILARITIES)
-                )
-                ids, similarities = _sorted(np.hstack([known_ids, ids]), np.hstack([known, similarities]), k)
-            put_rows(target / IDS, at + start - first, ids, of=rows)
-            put_rows(target / SIMILARITIES, at + start - first, similarities, of=rows)
-            similarity_page.add(seen, similarities)
+                earlier = folder_of(self.before, number)
+                known = (np.load(earlier / name, mmap_mode="r")[start - first : end - first] for name in FILES)
+                nearest = _merged(tuple(known), nearest, k)
+            for name, found in zip(FILES, nearest, strict=True):
+                put_rows(target / name, at + start - first, found, of=rows)
+            similarity_page.add(seen, nearest[1])
+        for name in FILES:
+            flush(target / name)
         return seen
 
 
@@ -217,20 +218,20 @@ def least_effort(engine: str, measured: list[float], target: float, k: int) -> t
 
 def _nearest(
     index: Engine, queries: np.ndarray, own: np.ndarray, values: tuple[int, int], k: int, effort: Effort
-) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest of a value shard by their numbers in the corpus, without the queries themselves."""
-    ids, similarities = index.search(queries, min(k + 1, values[1] - values[0]), effort)
+) -> Found:
+    """The k nearest of a value shard by their numbers in the corpus, nearest first, without the queries themselves."""
+    ids, similarities = index.search(queries, k + 1, effort)
     ids = np.where(ids < 0, -1, ids + values[0])
-    itself = ids == own[:, None]  # by number, not by place: a duplicate may come first
-    ids, similarities = np.where(itself, -1, ids), np.where(itself, -np.inf, similarities)
-    missing = ((0, 0), (0, max(0, k - ids.shape[1])))
-    return _sorted(np.pad(ids, missing, constant_values=-1), np.pad(similarities, missing, constant_values=-np.inf), k)
+    others = ids != own[:, None]  # by number, not by place: a duplicate may come first
+    others[others.all(axis=1), -1] = False
+    return ids[others].reshape(-1, k), similarities[others].reshape(-1, k)
 
 
-def _sorted(ids: np.ndarray, similarities: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def _merged(first: Found, second: Found, k: int) -> Found:
+    """The k nearest of two lists of (ids, similarities)."""
+    ids, similarities = (np.hstack(both) for both in zip(first, second, strict=True))
     order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
-    nearest = np.take_along_axis(similarities, order, axis=1).astype(np.float32)
-    return np.take_along_axis(ids, order, axis=1).astype(np.int64), nearest
+    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)
 
 
 def _parts(count: int, parts: int) -> list[tuple[int, int]]:
@@ -239,9 +240,12 @@ def _parts(count: int, parts: int) -> list[tuple[int, int]]:
     return list(zip(edges[:-1], edges[1:], strict=True))
 
 
-@lru_cache(maxsize=1)
 def _opened(search: Search, folder: Path, values: tuple[int, int]) -> Engine:
     """This worker's copy of an index, kept until it is given a key shard for another."""
-    engine = ENGINES[search.engine]
-    part = Vectors(search.vectors).rows(*values) if engine.in_memory else None
-    return engine(folder, part, search.threads)
+    key = (search, folder, values)
+    if key not in OPEN:
+        OPEN.clear()  # first: there may be no room for two
+        engine = ENGINES[search.engine]
+        part = Vectors(search.vectors).rows(*values) if engine.in_memory else None
+        OPEN[key] = engine(folder, part, search.threads)
+    return OPEN[key]

@@ -5,12 +5,12 @@ whole. Vectors have unit length. As int8 each is stretched until its largest com
 less to rounding than one scale for all; its length is known, so dividing by what it has now gives it back.
 """
 
-import io
 import os
 from pathlib import Path
 
 import numpy as np
 
+from data_tools.corpus.arrays import npy_header
 from data_tools.errors import EndedEarly, InputError
 
 VECTORS = "vectors.npy"
@@ -83,28 +83,20 @@ class Vectors:
 
 
 def put_rows(path: Path, start: int, rows: np.ndarray, *, of: int) -> None:
-    """Write rows at their place in a `.npy` file of `of` rows, and wait until they are on the disk.
+    """Write rows at their place in a `.npy` file of `of` rows; `flush` it before a record says that they are there.
 
     The first who comes makes the file. Several processes may come at once: the header is the same bytes from each, and
     each has rows of its own.
     """
-    header = _header(rows.dtype, (of, *rows.shape[1:]))
+    header = npy_header(rows.dtype, (of, *rows.shape[1:]))
     row_bytes = rows.dtype.itemsize * int(np.prod(rows.shape[1:]))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         os.ftruncate(descriptor, len(header) + of * row_bytes)  # holes until the rows come
         _write_at(descriptor, header, 0)
         _write_at(descriptor, np.ascontiguousarray(rows).tobytes(), len(header) + start * row_bytes)
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
-    file = io.BytesIO()
-    description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, description)
-    return file.getvalue()
 
 
 def _write_at(descriptor: int, data: bytes, offset: int) -> None:

@@ -32,17 +32,24 @@ CHUNK = 1 << 18
 """Pairs that are looked at together."""
 
 WORD = re.compile(r"[^\W\d_]+")
-LETTERS = bytes(byte if chr(byte).isalpha() else 32 for byte in range(128)).lower() + bytes(128)
-"""ASCII letters to lower case, all else to spaces."""
+SEPARATED = bytes(byte if byte > 127 or chr(byte).isalpha() else 32 for byte in range(256))
+"""ASCII that is no letter to spaces; bytes of other characters stay."""
 
 FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
 def words_of(text: str) -> list[bytes]:
     """The same words as `shingles.normalised_words`, in UTF-8."""
+    pieces = text.lower().encode().translate(SEPARATED).split()
     if text.isascii():
-        return text.encode().translate(LETTERS).split()
-    return [word.encode() for word in WORD.findall(text.lower())]
+        return pieces
+    words = list[bytes]()
+    for piece in pieces:
+        if piece.isascii():
+            words.append(piece)
+        else:
+            words += map(str.encode, WORD.findall(piece.decode()))
+    return words
 
 
 class MinHash:
@@ -65,16 +72,10 @@ class MinHash:
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Shape (texts, PERMUTATIONS), unsigned 32 bits."""
-        numbers, lengths = list[int](), []
-        for text in texts:
-            words = words_of(text)
-            found = list(map(self._hashes.__getitem__, words)) if words else [_hash_of(text.strip().encode())]
-            found += [0] * (self._ngram - len(found))  # a short text is one n-gram
-            numbers += found
-            lengths.append(len(found))
+        numbers = [self._numbers(text) for text in texts]
         if len(self._hashes) > MOST_WORDS:
             self._hashes.clear()
-        flat = np.array(numbers, dtype=np.uint64)
+        flat, lengths = np.concatenate(numbers), np.array([len(part) for part in numbers])
         count = max(0, len(flat) - self._ngram + 1)
         ngrams = flat[:count].copy()
         for place in range(1, self._ngram):
@@ -83,8 +84,15 @@ class MinHash:
         inside = np.ones(len(flat), dtype=bool)
         for place in range(1, self._ngram):
             inside[ends - place] = False  # an n-gram that begins here would reach into the next text
-        rows = np.concatenate([[0], np.cumsum(np.array(lengths) - self._ngram + 1)]).astype(np.uint64)
+        rows = np.concatenate([[0], np.cumsum(lengths - self._ngram + 1)]).astype(np.uint64)
         return np.array(self._digests(ngrams[inside[:count]], rows, PERMUTATIONS, SEED).to_rows(), dtype=np.uint32)
+
+    def _numbers(self, text: str) -> np.ndarray:
+        """The hashes of the words of a text, at least as many as make an n-gram."""
+        words = words_of(text) or [text.strip().encode()]
+        found = np.zeros(max(len(words), self._ngram), dtype=np.uint64)
+        found[: len(words)] = np.fromiter(map(self._hashes.__getitem__, words), dtype=np.uint64, count=len(words))
+        return found
 
 
 class SameWords:

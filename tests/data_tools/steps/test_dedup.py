@@ -2,6 +2,9 @@
 
 import json
 import random
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -101,3 +104,22 @@ def test_the_tasks_of_an_array_make_the_same_bytes_together(tmp_path):
     last = Team(task=1, tasks=2)
     assert made("together", crew=last) == made("alone")
     last.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_a_dedup_that_is_killed_at_any_moment_gives_the_same_bytes_when_it_is_run_again(tmp_path, seed):
+    source = corpus(tmp_path / "a.jsonl", originals=2000, copies=500)
+    expected = dedup([source], tmp_path / "whole", shard_bytes=90_000).outputs
+    command = (
+        "import sys; from pathlib import Path\n"
+        "from data_tools.steps.dedup import dedup; from data_tools.workers import team\n"
+        "with team(2) as crew: dedup([Path(sys.argv[1])], Path(sys.argv[2]), shard_bytes=90_000, crew=crew)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", command, source, tmp_path / "killed"], start_new_session=True)
+    finished = 8 * seed  # shards of any stage
+    while process.poll() is None and len(list((tmp_path / "killed.partial").rglob("done.json"))) < finished:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert dedup([source], tmp_path / "killed", shard_bytes=90_000).outputs == expected

@@ -14,6 +14,7 @@ import pytest
 from data_tools.corpus.manifest import run_step
 from data_tools.errors import InputError
 from data_tools.steps.neighbors import neighbors
+from data_tools.steps.search import Exact
 from data_tools.steps.vectors import VECTORS, put_rows, stored
 from data_tools.workers import Team, team
 
@@ -127,7 +128,7 @@ def test_int8_vectors_have_the_neighbours_of_float16_ones(vectors, tmp_path):
 
 def test_where_there_are_fewer_documents_than_neighbours_asked_for_all_others_are_given(tmp_path):
     folder = folder_with(tmp_path / "v", clustered(7, 8, clusters=2))
-    neighbors(folder, tmp_path / "n", top_k=200)
+    neighbors(folder, tmp_path / "n", top_k=200, value_shard=3)
     ids, _ = found(tmp_path / "n")
     assert [sorted(row) for row in ids.tolist()] == [[n for n in range(7) if n != own] for own in range(7)]
 
@@ -151,6 +152,13 @@ def test_any_number_of_workers_gives_the_same_bytes(vectors, tmp_path):
             neighbors(vectors, tmp_path / str(workers), top_k=20, engine="exact", value_shard=1_300, crew=crew)
     for name in ("ids.npy", "similarities.npy"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_exact_search_gives_the_same_bytes_on_any_number_of_cores(vectors):
+    rows = np.load(vectors / VECTORS).astype(np.float32)
+    first, second = (Exact(vectors, rows, threads).search(rows[:3000], 20, Exact.efforts[0]) for threads in (1, 3))
+    assert first[0].tobytes() == second[0].tobytes()
+    assert first[1].tobytes() == second[1].tobytes()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from data_tools.corpus.names import Names
 from data_tools.errors import InputError
 from data_tools.files import locked
 from data_tools.steps.tokenize import tokenize
-from data_tools.text.readers import Document, read_documents, write_documents
+from data_tools.text.readers import Document, Fields, read_documents, write_documents
 from data_tools.text.tokenizer import Tokenizer
 from data_tools.text.training import train_tokenizer
 from data_tools.workers import team
@@ -172,6 +172,13 @@ def test_records_that_cannot_be_used_are_listed_and_counted(made, tmp_path):
     assert [(row["file"], row["line"]) for row in rejects] == [(str(lines), 301), (str(lines), 302)]
     with pytest.raises(InputError, match="2 of 602"):
         tokenize([lines], made[1], tmp_path / "other", max_bad_share=0.0)
+
+
+def test_a_misspelt_key_is_told_before_the_work_begins(made, tmp_path):
+    lines = tmp_path / "documents.jsonl"
+    write_documents(lines, random_documents(600, 60))
+    with pytest.raises(InputError, match=r"(?s)documents.jsonl:1, key 'txt'.*first 100 records are all.*--text-key"):
+        tokenize([lines], made[1], tmp_path / "corpus", fields=Fields(text="txt"))
 
 
 def test_a_second_builder_is_refused(made, tmp_path):

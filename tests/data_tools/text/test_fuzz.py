@@ -16,7 +16,7 @@ import zstandard
 from data_tools.lines import DAMAGE, blocks
 from data_tools.text.inputs import inputs_of, shards_of
 from data_tools.text.readers import Fields, read_shard
-from data_tools.text.rejects import REJECTS, Rejects, merge_rejects
+from data_tools.text.rejects import LineCounter
 
 ENDINGS = (".jsonl", ".jsonl", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".txt", ".parquet")
 PACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".zst": zstandard.compress}
@@ -108,23 +108,19 @@ def check(folder, seed):
     path = folder / f"{seed}{chance.choice(ENDINGS)}"
     written(chance, path)
     shards = shards_of(inputs_of([path]), path.stat().st_size // chance.randrange(1, 12) + 1)
-    (folder / "shard").mkdir(exist_ok=True)
-    with Rejects(folder / "shard") as rejects:
-        documents = [document for shard in shards for document in read_shard(shard, Fields(), rejects)]
-    counts = merge_rejects([folder / "shard"], folder, read=len(documents), max_bad_share=1)
-    listed = (folder / REJECTS).read_bytes().splitlines() if counts else []
-    numbers = [number for number in (orjson.loads(row)["line"] for row in listed) if number]
-    assert len(listed) == sum(counts.values())
+    rejects, counter = [], LineCounter()
+    documents = [document for shard in shards for document in read_shard(shard, Fields(), rejects.append)]
+    numbers = [number for number in (counter.placed(reject).line for reject in rejects) if number]
     assert len(set(numbers)) == len(numbers), "a record was rejected twice"
     for document in documents:
         assert orjson.dumps(document), "no file can hold it"
         assert document.id
         assert not document.text.isspace()
     if path.suffix == ".txt":
-        assert len(documents) + len(listed) == 1
+        assert len(documents) + len(rejects) == 1
     elif path.suffix != ".parquet":
         lines, damages = lines_of(path)
-        assert len(documents) + len(listed) == lines + damages
+        assert len(documents) + len(rejects) == lines + damages
         assert all(number <= lines for number in numbers)
     path.unlink()
 

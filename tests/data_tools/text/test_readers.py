@@ -4,6 +4,7 @@ import gzip
 import json
 
 import pytest
+import zstandard
 
 from data_tools.errors import InputError
 from data_tools.lines import LONGEST_LINE
@@ -199,10 +200,12 @@ def test_a_torn_parquet_file_is_one_reject(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 @pytest.mark.parametrize("shard_bytes", [10 << 20, 1 << 30])
-def test_a_line_of_100_mb_is_rejected_and_the_next_one_read(tmp_path, shard_bytes):
+def test_a_line_of_100_mb_is_rejected_and_the_next_one_read(tmp_path, shard_bytes, suffix):
     huge = b'{"text": "' + b"a" * (LONGEST_LINE * 3 // 2) + b'"}'
-    lines_in(tmp_path / "a.jsonl", b'{"text": "before"}', huge, b'{"text": "after"}')
-    documents, (reject,) = read([tmp_path / "a.jsonl"], shard_bytes=shard_bytes)
+    path = lines_in(tmp_path / f"a.jsonl{suffix}", b'{"text": "before"}', huge, b'{"text": "after"}')
+    path.write_bytes({".gz": gzip.compress, ".zst": zstandard.compress}.get(suffix, bytes)(path.read_bytes()))
+    documents, (reject,) = read([path], shard_bytes=shard_bytes)
     assert [document.text for document in documents] == ["before", "after"]
     assert reject.reason == "more than 64 MiB without a line break"
