@@ -25,14 +25,14 @@ from data_tools.text.readers import Document, Fields, read_documents, write_docu
 from data_tools.text.tokenizer import Tokenizer
 from data_tools.text.training import train_tokenizer
 from data_tools.workers import team
-from tests.support import small_disk
+from tests.support import mpiexec, small_disk
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import sys
 from pathlib import Path
 from data_tools.workers import team
-from tests.support import small_disk
+from tests.support import mpiexec, small_disk
 with team(int(sys.argv[4])) as crew:
     from data_tools.steps.tokenize import tokenize
     tokenize([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), shard_bytes=50_000, crew=crew)
@@ -204,13 +204,6 @@ def test_a_full_disk_is_told_in_a_line_and_once_there_is_space_the_build_goes_on
         subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
         tokenize([documents], made[1], tmp_path / "elsewhere")
         assert bytes_of(disk / "corpus") == bytes_of(tmp_path / "elsewhere")
-
-
-def mpiexec(ranks):
-    launcher = Path(sys.executable).with_name("mpiexec")
-    if not launcher.exists():
-        pytest.skip("no mpiexec beside this Python: pip install mpich mpi4py")
-    return [str(launcher), "-n", str(ranks)]
 
 
 def children_of(process):
