@@ -1,4 +1,4 @@
-"""Documentation packages of Debian as one file of documents: the real corpus of benchmarks, about 14.6M words.
+"""Documentation packages of Debian as one file of documents: the real corpus of benchmarks, 14.5M words.
 
     python benchmarks/debian_corpus.py docs.jsonl                        all packages
     python benchmarks/debian_corpus.py linux.jsonl --packages linux-doc  7,357 texts, 6.8M words

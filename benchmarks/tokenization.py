@@ -37,6 +37,7 @@ from benchmarks.debian_corpus import CACHE, build  # noqa: E402
 from benchmarks.support import Spent, median, show, timed, use_cores  # noqa: E402
 from data_tools.errors import InputError  # noqa: E402
 from data_tools.files import content_hash, write_whole  # noqa: E402
+from data_tools.text.readers import read_documents, write_documents  # noqa: E402
 
 PEERS = ROOT / "benchmarks" / "peers"
 END = "<|endoftext|>"
@@ -64,6 +65,8 @@ class Side:
     """One contender: its command, where its tokens will lie, and what was measured."""
 
     name: str
+    folder: Path
+    """Where it writes; empty when it starts."""
     command: list[str]
     output: list[Path]
     """Token files, in the order of the documents; none where nothing is written."""
@@ -76,11 +79,8 @@ class Side:
     def run(self) -> None:
         if self.missing:
             return
-        for path in self.output:
-            shutil.rmtree(path.parent, ignore_errors=True)
-            path.parent.mkdir(parents=True)
-        if self.name.startswith("ours"):
-            shutil.rmtree(self.output[0].parent)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
         spent = timed(self.command, os.environ | self.environment)
         if spent.status:
             self.missing = f"failed: {spent.last_line}"
@@ -104,10 +104,7 @@ def main() -> None:
     options = _options()
     use_cores(options.workers)
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
-        try:
-            place = _prepare(options, Path(scratch))
-        except InputError as error:
-            sys.exit(str(error))
+        place = _prepare(options, Path(scratch))
         sides = [ours(place, "auto"), ours(place, "reference"), *peers(place, options), bare(place)]
         for _ in range(1 if options.quick else options.turns):
             for side in sides:
@@ -132,9 +129,7 @@ def _options() -> argparse.Namespace:
 
 
 def _prepare(options: argparse.Namespace, scratch: Path) -> Place:
-    corpus = options.corpus or options.cache / "linux-doc.jsonl"
-    if not options.corpus and not corpus.exists():
-        build(corpus, ["linux-doc"], options.cache)
+    corpus = options.corpus or _linux_doc(options.cache, scratch)
     if options.quick:
         corpus, whole = scratch / "some.jsonl", corpus
         with whole.open("rb") as lines, corpus.open("wb") as some:
@@ -145,6 +140,19 @@ def _prepare(options: argparse.Namespace, scratch: Path) -> Place:
             some = (line for number, line in enumerate(lines) if number % TRAINED_ON == 0)
             train_tokenizer((json.loads(line)["text"] for line in some), tokenizer, VOCABULARY)
     return Place(corpus, tokenizer, scratch, options.workers)
+
+
+def _linux_doc(cache: Path, scratch: Path) -> Path:
+    """The corpus of the comparison; where Debian's packages can't be had, the one that comes with the examples."""
+    corpus = cache / "linux-doc.jsonl"
+    try:
+        if not corpus.exists():
+            build(corpus, ["linux-doc"], cache)
+    except InputError as error:
+        print(f"{error}\nThe corpus of the examples is used instead: smaller, so that starting up weighs more.")
+        corpus = scratch / "examples.jsonl"
+        write_documents(corpus, read_documents(sorted((ROOT / "examples" / "corpus").glob("*.jsonl.zst"))))
+    return corpus
 
 
 def train_tokenizer(texts: Iterable[str], folder: Path, vocabulary: int) -> None:
@@ -165,14 +173,15 @@ def train_tokenizer(texts: Iterable[str], folder: Path, vocabulary: int) -> None
 
 
 def ours(place: Place, backend: str) -> Side:
-    output = place.scratch / f"ours-{backend}"
+    folder = place.scratch / f"ours-{backend}"
+    output = folder / "corpus"
     command = [
         sys.executable, "-m", "megatron_ext", "data", "tokenize", str(place.corpus), str(output),
         "--tokenizer", str(place.tokenizer), "--workers", str(place.workers), "--backend", backend,
         "--max-tokens", str(NO_LIMIT),
     ]  # fmt: skip
     name = "ours" if backend == "auto" else f"ours, {backend}"
-    return Side(name, command, [output / "corpus.bin"], {"PYTHONPATH": str(ROOT)})
+    return Side(name, folder, command, [output / "corpus.bin"], {"PYTHONPATH": str(ROOT)})
 
 
 def peers(place: Place, options: argparse.Namespace) -> list[Side]:
@@ -193,7 +202,7 @@ def megatron(place: Place, checkout: Path | None, python: str) -> list[Side]:
             "--output-prefix", str(output / "corpus"), "--append-eod", *arguments,
         ]  # fmt: skip
         tokens = [output / "corpus_text_document.bin"]
-        sides.append(Side(tool, command, tokens, {"PYTHONPATH": str(checkout)}, _reads(counts[tool]), absent))
+        sides.append(Side(tool, output, command, tokens, {"PYTHONPATH": str(checkout)}, _reads(counts[tool]), absent))
     return sides
 
 
@@ -214,13 +223,13 @@ def datatrove(place: Place, python: str) -> Side:
     missing = "" if found else "datatrove can't be imported: name its interpreter with --datatrove-python"
     tokens = [output / f"part_{number:05}_tokens.bin" for number in range(place.workers)]
     last_total = r"(?s:.*)Total Runtime: ([\d.]+) seconds"
-    return Side("datatrove", command, tokens, {"PYTHONPATH": ""}, _reads(last_total), missing)
+    return Side("datatrove", output, command, tokens, {"PYTHONPATH": ""}, _reads(last_total), missing)
 
 
 def bare(place: Place) -> Side:
-    command = [sys.executable, str(PEERS / "bare_tokenizers.py"), str(place.corpus)]
-    command.append(str(place.tokenizer / "tokenizer.json"))
-    return Side("bare tokenizers", command, [], {"PYTHONPATH": ""}, _reads(r'"seconds": ([\d.]+)'))
+    script, model = str(PEERS / "bare_tokenizers.py"), str(place.tokenizer / "tokenizer.json")
+    command, seconds = [sys.executable, script, str(place.corpus), model], _reads(r'"seconds": ([\d.]+)')
+    return Side("bare tokenizers", place.scratch / "bare", command, [], {"PYTHONPATH": ""}, seconds)
 
 
 def _reads(pattern: str | None) -> Callable[[str], float | None]:

@@ -7,7 +7,7 @@ never share a scratch folder: the second is refused by a lock.
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from data_tools.errors import InputError
 
 HASH_CHUNK = 1 << 20
+COPY_CHUNK = 1 << 22
 
 SHARDS = "shards"
 """Folder in a scratch folder: finished parts of the work, no part of the output."""
@@ -101,6 +102,16 @@ def write_whole(path: Path, data: str | bytes) -> None:
     flush(partial)
     partial.replace(path)
     flush(path.parent)
+
+
+def join_files(sources: Iterable[Path], target: Path, *, header: bytes = b"") -> Path:
+    """Write files one after another into one, behind a header; returns it."""
+    with target.open("wb") as whole:
+        whole.write(header)
+        for path in sources:
+            with path.open("rb") as part:
+                shutil.copyfileobj(part, whole, COPY_CHUNK)
+    return target
 
 
 def require_file(path: Path, *, fix: str) -> Path:

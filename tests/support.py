@@ -40,6 +40,14 @@ def make_corpus(folder: Path, *, documents: int = 40, name: str = "corpus") -> P
     return folder / name
 
 
+def mpiexec(ranks: int) -> list[str]:
+    """The beginning of a command that starts ranks of MPI."""
+    launcher = Path(sys.executable).with_name("mpiexec")
+    if not launcher.exists():
+        pytest.skip("no mpiexec beside this Python: pip install mpich mpi4py")
+    return [str(launcher), "-n", str(ranks)]
+
+
 @contextmanager
 def small_disk(folder: Path, *, kilobytes: int) -> Iterator[Callable[[int], None]]:
     """A file system of its own in `folder`; yields a function that gives it another size."""

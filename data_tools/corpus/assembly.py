@@ -4,7 +4,6 @@ A part is a folder with its documents' tokens, their lengths, and their names (s
 is copying: the same parts give the same bytes. For 60M documents the arrays that are held take less than 2 GB.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -15,10 +14,9 @@ from data_tools.corpus.indexed import CORPUS_PREFIX, file_of, write_index
 from data_tools.corpus.keys import repeated
 from data_tools.corpus.names import NameFiles, write_sidecars
 from data_tools.errors import InputError
+from data_tools.files import join_files
 
 TOKENS, LENGTHS = "tokens.bin", "tokens.lengths"
-AT_ONCE = 1 << 30
-"""Bytes that one system call copies."""
 
 
 class PartWriter:
@@ -65,26 +63,16 @@ def assemble(
     prefix, folder, parts = scratch / CORPUS_PREFIX, scratch / "joined", list(parts)
     folder.mkdir(exist_ok=True)
     for name in (LENGTHS, *NameFiles.FILES):
-        _join([part / name for part in parts], folder / name)
+        join_files([part / name for part in parts], folder / name)
     again = repeated(folder / "names.keys")
     if len(again) and not allow_repeated_names:
         raise _repeated(again, folder)
-    _join([part / TOKENS for part in parts], file_of(prefix, ".bin"))
+    join_files([part / TOKENS for part in parts], file_of(prefix, ".bin"))
     documents, tokens = write_index(prefix, dtype, folder / LENGTHS)
     pages = write_sidecars(prefix, folder, kind=kind)
     (folder / LENGTHS).unlink()
     folder.rmdir()
     return {"documents": documents, "pages": pages, "tokens": tokens, "repeated_names": len(again)}
-
-
-def _join(sources: list[Path], target: Path) -> None:
-    """One file out of many, without their bytes passing through this process where the system can do that."""
-    with target.open("wb") as output:
-        for source in sources:
-            with source.open("rb") as file:
-                left = os.fstat(file.fileno()).st_size
-                while left:
-                    left -= os.sendfile(output.fileno(), file.fileno(), None, min(left, AT_ONCE))
 
 
 def _repeated(again: np.ndarray, folder: Path) -> InputError:

@@ -13,6 +13,7 @@ import numpy as np
 from data_tools.corpus.groups import KINDS, ROW, read_groups
 from data_tools.corpus.indexed import CHUNK, HEADER, IndexedCorpus, file_of
 from data_tools.corpus.names import Names
+from data_tools.errors import InputError
 
 TOKENS_AT_ONCE = 1 << 22
 
@@ -50,7 +51,7 @@ def named(prefix: Path, number: int) -> str:
     """A document by its number and, where that can be read, its name."""
     try:
         return f"document {number} ({Names(prefix)[number]})"
-    except (OSError, ValueError, IndexError):  # the names may be what is damaged
+    except (InputError, OSError, ValueError, IndexError):  # the names may be what is damaged
         return f"document {number}"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_tools.corpus.arrays import npy_header
 from data_tools.corpus.indexed import CHUNK, file_of
 from data_tools.corpus.keys import firsts_and_ranks
 
@@ -32,9 +33,7 @@ def write_groups(prefix: Path, pages: Path, *, kind: str) -> int:
     firsts, orders = firsts_and_ranks(pages)
     numbers = np.cumsum(orders == 0, dtype=np.uint32) - np.uint32(1)  # pages are counted as they first come
     with file_of(prefix, ".groups.npy").open("wb") as file:
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": np.lib.format.dtype_to_descr(ROW), "fortran_order": False, "shape": (len(firsts),)}
-        )
+        file.write(npy_header(ROW, (len(firsts),)))
         for start in range(0, len(firsts), CHUNK):
             here = slice(start, start + CHUNK)
             rows = np.zeros(len(firsts[here]), dtype=ROW)

@@ -10,9 +10,11 @@ from typing import Self
 
 import numpy as np
 
+from data_tools.corpus.arrays import npy_header
 from data_tools.corpus.groups import page_of, write_groups
 from data_tools.corpus.indexed import CHUNK, file_of
 from data_tools.corpus.keys import key_of, page_key
+from data_tools.errors import InputError
 
 
 class NameFiles:
@@ -57,8 +59,7 @@ def write_sidecars(prefix: Path, folder: Path, *, kind: str) -> int:
 def _write_starts(path: Path, lengths: Path) -> None:
     count, offset = lengths.stat().st_size // 4, 0
     with path.open("wb") as file, lengths.open("rb") as stream:
-        header = {"descr": "<i8", "fortran_order": False, "shape": (count + 1,)}
-        np.lib.format.write_array_header_1_0(file, header)
+        file.write(npy_header(np.dtype(np.int64), (count + 1,)))
         file.write(np.int64(0).tobytes())
         for _ in range(0, count, CHUNK):
             ends = offset + np.cumsum(np.fromfile(stream, dtype=np.int32, count=CHUNK), dtype=np.int64)
@@ -72,6 +73,7 @@ class Names:
     def __init__(self, prefix: Path):
         self._starts = np.load(file_of(prefix, ".names.npy"), mmap_mode="r")
         path = file_of(prefix, ".names.bin")
+        self._path = path
         self._bytes = np.memmap(path, dtype=np.uint8, mode="r") if path.stat().st_size else np.empty(0, np.uint8)
 
     def __len__(self) -> int:
@@ -80,7 +82,14 @@ class Names:
     def __getitem__(self, number: int) -> str:
         if not 0 <= number < len(self):
             raise IndexError(number)
-        return bytes(self._bytes[self._starts[number] : self._starts[number + 1]]).decode()
+        name = bytes(self._bytes[self._starts[number] : self._starts[number + 1]])
+        try:
+            return name.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                where=str(self._path), found=f"a name of document {number} that can't be read ({error.reason})",
+                expected="UTF-8", fix="Look for damage with `megatron-ext data verify`; `data repair` mends names.",
+            ) from None  # fmt: skip
 
     def __iter__(self) -> Iterator[str]:
         return (self[number] for number in range(len(self)))

@@ -207,7 +207,7 @@ class _Rescue:
     def _name(self, number: int) -> str | None:
         try:
             return self.old_names[number] if self.old_names and number < self.named else None
-        except ValueError:  # changed into what is no UTF-8
+        except InputError:  # changed into what is no UTF-8
             return None
 
     def _lose(self, number: int, tokens: int | None, reason: str) -> None:

@@ -16,12 +16,12 @@ import numpy as np
 from data_tools.corpus.keys import key_of, repeated
 from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
-from data_tools.files import SHARDS
+from data_tools.files import SHARDS, join_files
 from data_tools.lines import lines_writer, read_lines, write_lines
-from data_tools.steps.parts import DOCUMENTS, finishing, folders_of, joined, part_name, place, totals
+from data_tools.steps.parts import DOCUMENTS, finishing, folders_of, part_name, place, totals
 from data_tools.text.cleaning import NORMALISERS, has_more_words
 from data_tools.text.inputs import SHARD_BYTES, Shard, inputs_of, shards_of
-from data_tools.text.readers import Document, Fields, read_shard
+from data_tools.text.readers import Document, Fields, read_shard, require_usable
 from data_tools.text.rejects import EMPTY_TEXT, MAX_BAD_SHARE, Rejects, merge_rejects
 from data_tools.workers import HERE, Team, folder_of, run_shards
 
@@ -72,6 +72,7 @@ def clean(
 
     def build(scratch: Path) -> dict[str, Any]:
         shards = shards_of(found, shard_bytes)
+        require_usable(shards, fields)
         done = run_shards(Cleaner(tuple(rules), max_words, fields), shards, scratch, crew, progress)
         counts, folders = totals(done), folders_of(scratch, shards)
         rejected = merge_rejects(folders, scratch, read=counts["read"], max_bad_share=max_bad_share)
@@ -84,7 +85,9 @@ def clean(
                 expected="at least one document that is neither empty nor too long",
                 fix="Name files with documents, or raise the limit on their length.",
             )  # fmt: skip
-        texts, ids = (joined([folder / name for folder in folders], scratch / SHARDS / name) for name in (TEXTS, IDS))
+        texts, ids = (
+            join_files([folder / name for folder in folders], scratch / SHARDS / name) for name in (TEXTS, IDS)
+        )
         dropped = np.zeros(written, dtype=bool)
         if "duplicate" in rules:
             dropped[repeated(texts)[:, 1]] = True

@@ -21,12 +21,12 @@ from data_tools.corpus.keys import repeated
 from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.corpus.names import Names
 from data_tools.errors import InputError
-from data_tools.files import SHARDS
+from data_tools.files import SHARDS, join_files
 from data_tools.lines import write_lines
-from data_tools.steps.parts import DOCUMENTS, finishing, folders_of, joined, part_name, place, totals
+from data_tools.steps.parts import DOCUMENTS, finishing, folders_of, part_name, place, totals
 from data_tools.text.dedup import PERMUTATIONS, MinHash, SameWords, band_keys, bands_for, clusters, similarities
 from data_tools.text.inputs import SHARD_BYTES, Shard, inputs_of, shards_of
-from data_tools.text.readers import Fields, read_shard
+from data_tools.text.readers import Fields, read_shard, require_usable
 from data_tools.text.rejects import MAX_BAD_SHARE, Reject, Rejects, merge_rejects
 from data_tools.workers import HERE, Team, folder_of, run_shards
 
@@ -81,6 +81,7 @@ def dedup(
 
     def build(scratch: Path) -> dict[str, Any]:
         shards = shards_of(found, shard_bytes)
+        require_usable(shards, fields)
         done = run_shards(how, shards, scratch, crew, progress)
         folders, sizes = folders_of(scratch, shards), [counts["read"] for counts in done]
         read = totals(done)["read"]
@@ -146,7 +147,7 @@ class Signing:
 
 def _clusters(scratch: Path, folders: Sequence[Path], how: Signing, threshold: float, crew: Team) -> np.ndarray:
     """The first document of each one's cluster."""
-    whole = joined([folder / SIGNATURES for folder in folders], scratch / SHARDS / SIGNATURES)
+    whole = join_files([folder / SIGNATURES for folder in folders], scratch / SHARDS / SIGNATURES)
     banded = scratch / SHARDS / "bands"
     find = partial(_find_pairs, folders=folders, signatures=whole, columns=how.columns, threshold=threshold)
     run_shards(find, range(how.bands), banded, crew)
@@ -198,7 +199,7 @@ def _report(scratch: Path, sizes: Sequence[int], first: np.ndarray, columns: int
 
 def _names(scratch: Path, sizes: Sequence[int]) -> Names:
     folders, prefix = folders_of(scratch, sizes), scratch / SHARDS / "all"
-    joined([folder / NAMES for folder in folders], file_of(prefix, ".names.bin"))
+    join_files([folder / NAMES for folder in folders], file_of(prefix, ".names.bin"))
     lengths = [np.zeros(1, dtype=np.int32), *(np.fromfile(folder / LENGTHS, dtype=np.int32) for folder in folders)]
     np.save(file_of(prefix, ".names.npy"), np.cumsum(np.concatenate(lengths), dtype=np.int64))
     return Names(prefix)

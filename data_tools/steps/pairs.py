@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from data_tools.corpus.arrays import npy_header
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
 from data_tools.corpus.manifest import Manifest, read_manifest, run_step
 from data_tools.errors import InputError
+from data_tools.files import join_files
 from data_tools.steps.candidates import CANDIDATES_AT_ONCE, ROW, Rules, all_counts
 from data_tools.steps.neighbors import IDS, SIMILARITIES
 from data_tools.steps.normalised import FOLDER, normalise, open_normalised
@@ -90,7 +92,8 @@ def pairs(
                 where=str(neighbors), found=f"no pair among {counts['candidates']} candidates ({counts})",
                 expected="at least one", fix="Lower min_similarity, raise max_tokens, or give more documents.",
             )  # fmt: skip
-        _join([folder_of(scratch, number) / ROWS for number in range(len(shards))], scratch / PAIRS, counts["pairs"])
+        rows = [folder_of(scratch, number) / ROWS for number in range(len(shards))]
+        join_files(rows, scratch / PAIRS, header=npy_header(ROW, (counts["pairs"],)))
         shutil.rmtree(scratch / FOLDER)
         return {"documents": documents} | counts
 
@@ -164,13 +167,3 @@ def _check_range(ids: np.ndarray, documents: int, *, where: Path, start: int) ->
             where=f"{where}, row {row}", found=f"document {int(ids.max())}", expected=f"documents below {documents}",
             fix="The file is damaged: check it with `megatron-ext data verify`.",
         )  # fmt: skip
-
-
-def _join(parts: list[Path], output: Path, rows: int) -> None:
-    """The files one after another, as one array."""
-    header = np.lib.format.header_data_from_array_1_0(np.empty(0, dtype=ROW)) | {"shape": (rows,)}
-    with output.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for part in parts:
-            with part.open("rb") as source:
-                shutil.copyfileobj(source, file, 1 << 22)

@@ -27,15 +27,6 @@ def place(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def joined(files: Sequence[Path], target: Path) -> Path:
-    """Write files one after another into one; returns it."""
-    with target.open("wb") as whole:
-        for path in files:
-            with path.open("rb") as part:
-                shutil.copyfileobj(part, whole)
-    return target
-
-
 def totals(done: Sequence[dict[str, int]]) -> Counter[str]:
     """The shards' counts in all; a sum of Counters would leave out what is 0."""
     counts: Counter[str] = Counter()

@@ -17,7 +17,7 @@ from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
 from data_tools.steps.encode import TOO_LONG, Choice, Encoding, loaded
 from data_tools.text.inputs import Shard, inputs_of, shards_of
-from data_tools.text.readers import Fields
+from data_tools.text.readers import Fields, require_usable
 from data_tools.text.rejects import MAX_BAD_SHARE, merge_rejects
 from data_tools.text.tokenizer import BACKENDS
 from data_tools.workers import HERE, RECORD, Team, folder_of, run_shards
@@ -80,6 +80,7 @@ def tokenize(
     encoding = Encoding(choice=choice, fields=fields, max_tokens=max_tokens, too_long=too_long)
 
     def build(scratch: Path) -> dict[str, Any]:
+        require_usable(shards, fields)
         results = _encoded(encoding, shards, scratch, crew, progress)
         folders = [folder_of(scratch, number) for number in range(len(shards))]
         totals = _summed(results)

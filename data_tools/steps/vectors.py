@@ -5,12 +5,12 @@ whole. Vectors have unit length. As int8 each is stretched until its largest com
 less to rounding than one scale for all; its length is known, so dividing by what it has now gives it back.
 """
 
-import io
 import os
 from pathlib import Path
 
 import numpy as np
 
+from data_tools.corpus.arrays import npy_header
 from data_tools.errors import EndedEarly, InputError
 
 VECTORS = "vectors.npy"
@@ -88,7 +88,7 @@ def put_rows(path: Path, start: int, rows: np.ndarray, *, of: int) -> None:
     The first who comes makes the file. Several processes may come at once: the header is the same bytes from each, and
     each has rows of its own.
     """
-    header = _header(rows.dtype, (of, *rows.shape[1:]))
+    header = npy_header(rows.dtype, (of, *rows.shape[1:]))
     row_bytes = rows.dtype.itemsize * int(np.prod(rows.shape[1:]))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -97,13 +97,6 @@ def put_rows(path: Path, start: int, rows: np.ndarray, *, of: int) -> None:
         _write_at(descriptor, np.ascontiguousarray(rows).tobytes(), len(header) + start * row_bytes)
     finally:
         os.close(descriptor)
-
-
-def _header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
-    file = io.BytesIO()
-    description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, description)
-    return file.getvalue()
 
 
 def _write_at(descriptor: int, data: bytes, offset: int) -> None:

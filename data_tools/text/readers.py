@@ -20,13 +20,18 @@ from data_tools.lines import DAMAGE, LONGEST_LINE, READ_AT_ONCE, blocks, split_l
 from data_tools.text.inputs import Piece, Shard, inputs_of, is_parquet, is_text
 from data_tools.text.rejects import EMPTY_TEXT, Reject
 
-__all__ = ["Document", "Fields", "page_of", "read_documents", "read_shard", "read_whole", "write_documents"]
+__all__ = [
+    "Document", "Fields", "page_of", "read_documents", "read_shard", "read_whole", "require_usable", "write_documents",
+]  # fmt: skip
 
 BEGINNING = 80
 """Characters of a rejected line that are shown."""
 
 ROWS_AT_ONCE = 256
 """Of Parquet."""
+
+LOOKED_AT = 100
+"""Records, before the work begins."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UNREADABLE = "bytes that can't be read"
@@ -99,6 +104,27 @@ def read_shard(shard: Shard, fields: Fields, on_reject: Callable[[Reject], None]
             yield from _read_text(piece, on_reject)
         else:
             yield from _read_lines(piece, fields, on_reject)
+
+
+def require_usable(shards: Sequence[Shard], fields: Fields) -> None:
+    """Look at the first records, before hours of work go into finding that a key was misspelt.
+
+    Raises:
+        InputError: none of the first LOOKED_AT can be used.
+    """
+    bad: list[Reject] = []
+
+    def note(reject: Reject) -> None:
+        if reject.reason != EMPTY_TEXT:
+            bad.append(reject)
+        if len(bad) == LOOKED_AT:
+            raise InputError(
+                where=bad[0].where, found=f"{bad[0].found}; the first {LOOKED_AT} records are all bad",
+                expected="records that hold a text", fix="Name the key of the text with --text-key, or other files.",
+            )  # fmt: skip
+
+    for _ in read_shard(shards[0], fields, note):
+        return
 
 
 def write_documents(path: Path, documents: Iterable[Document]) -> int:

@@ -13,6 +13,7 @@ import pytest
 
 from data_tools.errors import InputError
 from data_tools.workers import OthersAtWork, Team, WorkerDied, folder_of, run_shards, team
+from tests.support import mpiexec
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -142,15 +143,8 @@ def test_processes_of_srun_that_cannot_see_each_other_are_refused(monkeypatch):
     assert "found a world of 1 processes, expected 2" in ended.stderr
 
 
-def mpiexec(ranks, *command):
-    launcher = Path(sys.executable).with_name("mpiexec")
-    if not launcher.exists():
-        pytest.skip("no mpiexec beside this Python: pip install mpich mpi4py")
-    return [str(launcher), "-n", str(ranks), *command]
-
-
 def test_mpi_ranks_share_the_shards(tmp_path):
-    command = mpiexec(3, sys.executable, "-c", PROGRAM, str(tmp_path), "1")
+    command = [*mpiexec(3), sys.executable, "-c", PROGRAM, str(tmp_path), "1"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     assert ended.stdout.split() == [str(sum(n**2 for n in range(12))), "2"]
     processes = {json.loads(path.read_text())["process"] for path in tmp_path.rglob("done.json")}

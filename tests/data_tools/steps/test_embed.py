@@ -22,10 +22,9 @@ from data_tools.steps.tokenize import tokenize
 from data_tools.steps.vectors import Vectors
 from data_tools.text.readers import Document, write_documents
 from data_tools.text.training import train_tokenizer
-from tests.support import WORDS
+from tests.support import WORDS, mpiexec
 
 ROOT = Path(__file__).parents[3]
-MPIEXEC = Path(sys.executable).with_name("mpiexec")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
@@ -170,11 +169,9 @@ def wait_for_shards(output, count):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launch", [[], [str(MPIEXEC), "-n", "3"]], ids=["pool", "ranks"])
-def test_any_number_of_workers_or_ranks_gives_the_same_bytes(large, tmp_path, launch):
-    if launch and not MPIEXEC.exists():
-        pytest.skip("no mpiexec beside this Python")
-    options = [] if launch else ["--workers", "2"]
+@pytest.mark.parametrize("who", ["pool", "ranks"])
+def test_any_number_of_workers_or_ranks_gives_the_same_bytes(large, tmp_path, who):
+    launch, options = (mpiexec(3), []) if who == "ranks" else ([], ["--workers", "2"])
     subprocess.run([*launch, *command(large[0], tmp_path / "v", *options)], check=True, cwd=ROOT, env=ENVIRONMENT)
     assert (tmp_path / "v" / "vectors.npy").read_bytes() == large[1]
 

@@ -17,9 +17,9 @@ from data_tools.steps.neighbors import neighbors
 from data_tools.steps.search import Exact
 from data_tools.steps.vectors import VECTORS, put_rows, stored
 from data_tools.workers import Team, team
+from tests.support import mpiexec
 
 ROOT = Path(__file__).parents[3]
-MPIEXEC = Path(sys.executable).with_name("mpiexec")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
@@ -206,9 +206,7 @@ def is_same(output, large):
 
 @pytest.mark.slow
 def test_ranks_give_the_same_bytes(large, tmp_path):
-    if not MPIEXEC.exists():
-        pytest.skip("no mpiexec beside this Python")
-    launch = [str(MPIEXEC), "-n", "3", *command(large[0], tmp_path / "n")]
+    launch = [*mpiexec(3), *command(large[0], tmp_path / "n")]
     subprocess.run(launch, check=True, cwd=ROOT, env=ENVIRONMENT)
     assert is_same(tmp_path / "n", large)
 

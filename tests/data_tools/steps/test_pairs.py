@@ -29,6 +29,8 @@ def made(folder, count=COUNT, seed=4):
     for number in chance.choice(count, count // 2, replace=False):
         taken = texts[chance.integers(count)][: chance.integers(1, 20)]
         texts[number] = texts[number][:4] + taken + texts[number][4:]
+    for number in range(0, count - 1, 14):  # near-duplicates, some by 13 tokens and some by fewer
+        texts[number + 1] = texts[number + 1][:4] + texts[number][: 3 + number % 9]
     texts = [" ".join(words).capitalize() + ". " + str(number) for number, words in enumerate(texts)]
     texts[3], texts[9] = "", "1234 ...!"
     rows = []
@@ -93,6 +95,7 @@ def test_pairs_and_counts_are_those_that_plain_python_finds(given, tmp_path, set
     found, counts = expected(corpus, rows, **settings)
     assert np.load(tmp_path / "pairs" / "pairs.npy").tolist() == found
     assert manifest.counts == counts
+    assert counts["dropped_near_duplicate"]
     assert counts["candidates"] == sum(n for name, n in counts.items() if name not in ("candidates", "documents"))
     assert sorted(path.name for path in (tmp_path / "pairs").iterdir()) == ["manifest.json", "pairs.npy"]
 

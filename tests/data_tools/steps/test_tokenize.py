@@ -21,18 +21,18 @@ from data_tools.corpus.names import Names
 from data_tools.errors import InputError
 from data_tools.files import locked
 from data_tools.steps.tokenize import tokenize
-from data_tools.text.readers import Document, read_documents, write_documents
+from data_tools.text.readers import Document, Fields, read_documents, write_documents
 from data_tools.text.tokenizer import Tokenizer
 from data_tools.text.training import train_tokenizer
 from data_tools.workers import team
-from tests.support import small_disk
+from tests.support import mpiexec, small_disk
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import sys
 from pathlib import Path
 from data_tools.workers import team
-from tests.support import small_disk
+from tests.support import mpiexec, small_disk
 with team(int(sys.argv[4])) as crew:
     from data_tools.steps.tokenize import tokenize
     tokenize([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), shard_bytes=50_000, crew=crew)
@@ -174,6 +174,13 @@ def test_records_that_cannot_be_used_are_listed_and_counted(made, tmp_path):
         tokenize([lines], made[1], tmp_path / "other", max_bad_share=0.0)
 
 
+def test_a_misspelt_key_is_told_before_the_work_begins(made, tmp_path):
+    lines = tmp_path / "documents.jsonl"
+    write_documents(lines, random_documents(600, 60))
+    with pytest.raises(InputError, match=r"(?s)documents.jsonl:1, key 'txt'.*first 100 records are all.*--text-key"):
+        tokenize([lines], made[1], tmp_path / "corpus", fields=Fields(text="txt"))
+
+
 def test_a_second_builder_is_refused(made, tmp_path):
     with locked(tmp_path / "corpus"), pytest.raises(InputError, match="another process that is building it now"):
         tokenize([made[0]], made[1], tmp_path / "corpus")
@@ -197,13 +204,6 @@ def test_a_full_disk_is_told_in_a_line_and_once_there_is_space_the_build_goes_on
         subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
         tokenize([documents], made[1], tmp_path / "elsewhere")
         assert bytes_of(disk / "corpus") == bytes_of(tmp_path / "elsewhere")
-
-
-def mpiexec(ranks):
-    launcher = Path(sys.executable).with_name("mpiexec")
-    if not launcher.exists():
-        pytest.skip("no mpiexec beside this Python: pip install mpich mpi4py")
-    return [str(launcher), "-n", str(ranks)]
 
 
 def children_of(process):
