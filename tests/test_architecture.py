@@ -57,7 +57,7 @@ PACKAGES = set(TOPS)
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 80
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
-HEAVY = {"torch", "megatron", "transformers", "sentence_transformers", "faiss", "plotly", "vllm"}
+HEAVY = {"torch", "megatron", "transformers", "sentence_transformers", "faiss", "scann", "plotly", "vllm"}
 
 
 def module_of(path: Path) -> str:
