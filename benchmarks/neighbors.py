@@ -36,6 +36,8 @@ from data_tools.steps.vectors import VECTORS, Vectors, put_rows
 
 K, TARGET, DIMENSIONS = 200, 0.95, 384
 TURNS, QUERIES = 5, 4096
+CLUSTERED = 300
+"""Documents of a cluster, on average: no engine's number of leaves."""
 OURS = "megatron_ext"
 Search = Callable[[np.ndarray], np.ndarray]
 """Queries to the ids of their neighbours."""
@@ -122,7 +124,7 @@ def _write_vectors(folder: Path, documents: int) -> None:
     """
     generator = np.random.default_rng(1)
     scale = np.arange(1, DIMENSIONS + 1, dtype=np.float32) ** -0.4
-    centres = generator.standard_normal((2 * math.isqrt(documents), DIMENSIONS), dtype=np.float32)
+    centres = generator.standard_normal((documents // CLUSTERED, DIMENSIONS), dtype=np.float32)
     shares = np.arange(1, len(centres) + 1) ** -0.5
     block = 100_000
 

@@ -71,6 +71,7 @@ class HuggingFaceModel:
     name = "tokenizers"
 
     def __init__(self, path: Path, *, eos: str | None, threads: bool = True):
+        self._threads = threads
         os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads else "false"
         from tokenizers import Tokenizer
 
@@ -90,8 +91,11 @@ class HuggingFaceModel:
         self.eos = self._eos(path, eos)
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        encoded = self.model.encode_batch_fast(list(texts), add_special_tokens=False)
-        return _joined([text.ids for text in encoded])
+        # On one core a batch gains nothing, and keeping its results costs a fifth of the time.
+        size = max(1, len(texts)) if self._threads else 1
+        batches = (list(texts[start : start + size]) for start in range(0, len(texts), size))
+        encode = self.model.encode_batch_fast
+        return _joined([text.ids for batch in batches for text in encode(batch, add_special_tokens=False)])
 
     def decode(self, ids: Sequence[int]) -> str:
         return self.model.decode(list(ids), skip_special_tokens=False)

@@ -53,7 +53,7 @@ class Reject:
 
 
 class Rejects:
-    """Takes the rejects of one shard: writes them to its folder and counts them by reason."""
+    """Takes the rejects of one shard: writes them to its folder, if there are any, and counts them by reason."""
 
     def __init__(self, folder: Path):
         self.counts: Counter[str] = Counter()
@@ -62,15 +62,17 @@ class Rejects:
         self._write: Any = None
 
     def __call__(self, reject: Reject) -> None:
+        if self._write is None:
+            self._write = self._writing.__enter__()
         self.counts[reject.reason] += 1
         self._write(asdict(reject))
 
     def __enter__(self) -> "Rejects":
-        self._write = self._writing.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._writing.__exit__(*error)
+        if self._write is not None:
+            self._writing.__exit__(*error)
 
 
 def merge_rejects(folders: Iterable[Path], output: Path, *, read: int, max_bad_share: float) -> dict[str, int]:
@@ -89,7 +91,7 @@ def merge_rejects(folders: Iterable[Path], output: Path, *, read: int, max_bad_s
     lines = LineCounter()
     with lines_writer(output / REJECTS) as write:
         for folder in folders:
-            for row in read_lines(folder / REJECTS):
+            for row in read_lines(folder / REJECTS) if (folder / REJECTS).exists() else ():
                 counts[row["reason"]] += 1
                 write(_entry(lines.placed(Reject(**row))))
     _refuse_too_many(counts, output / REJECTS, read, max_bad_share)
