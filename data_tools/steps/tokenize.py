@@ -16,14 +16,17 @@ from data_tools.corpus.indexed import token_dtype
 from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
 from data_tools.steps.encode import TOO_LONG, Choice, Encoding, loaded
-from data_tools.text.inputs import Shard, inputs_of, shards_of
+from data_tools.text.inputs import Inputs, Shard, inputs_of, shards_of
 from data_tools.text.readers import Fields, require_usable
 from data_tools.text.rejects import MAX_BAD_SHARE, merge_rejects
 from data_tools.text.tokenizer import BACKENDS
 from data_tools.workers import HERE, RECORD, Team, folder_of, run_shards
 
-SHARD_BYTES = 16 << 20
-"""Of JSON: a second's work or two, which is what a worker's death costs."""
+SHARD_BYTES = {"gigatoken": 16 << 20}
+"""Of JSON, by what encodes: a second's work or two, which is what a worker's death costs, and what others wait for."""
+SLOW_SHARD_BYTES = 2 << 20
+MOST_SHARDS = 4096
+"""Of a large input, roughly: each is a folder of files for a while."""
 
 
 def tokenize(
@@ -39,7 +42,7 @@ def tokenize(
     fields: Fields = Fields(),  # noqa: B008 (frozen)
     max_bad_share: float = MAX_BAD_SHARE,
     allow_repeated_names: bool = False,
-    shard_bytes: int = SHARD_BYTES,
+    shard_bytes: int | None = None,
     replace: bool = False,
     crew: Team = HERE,
     progress: Callable[[int, int], None] | None = None,
@@ -58,7 +61,7 @@ def tokenize(
         fields: keys of the records.
         max_bad_share: share of the records that may be unusable; they are listed in `rejects.jsonl`.
         allow_repeated_names: count documents whose name an earlier one has, instead of refusing them.
-        shard_bytes: of a worker's piece of work; the output doesn't depend on it.
+        shard_bytes: of a worker's piece of work, by default a second or two of it; the output doesn't depend on it.
         replace: remove an output that other inputs or settings made.
         crew: who works.
         progress: called with (shards done, shards in all).
@@ -76,7 +79,7 @@ def tokenize(
     inputs = inputs_of(documents)
     choice = Choice.of(tokenizer, eos=eos, backend=backend, workers=crew.workers)
     chosen = loaded(choice)
-    shards = shards_of(inputs, shard_bytes)
+    shards = shards_of(inputs, shard_bytes or _shard_bytes(inputs, chosen.backend))
     encoding = Encoding(choice=choice, fields=fields, max_tokens=max_tokens, too_long=too_long)
 
     def build(scratch: Path) -> dict[str, Any]:
@@ -103,6 +106,11 @@ def tokenize(
     return run_step(
         output, step="tokenize", inputs=inputs.named(), settings=settings, build=build, replace=replace, task=crew.part
     )
+
+
+def _shard_bytes(inputs: Inputs, backend: str) -> int:
+    size = sum(path.stat().st_size for path in inputs)
+    return max(SHARD_BYTES.get(backend, SLOW_SHARD_BYTES), size // MOST_SHARDS)
 
 
 def _encoded(

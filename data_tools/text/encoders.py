@@ -136,7 +136,7 @@ class Gigatoken:
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         if any(self._holds_a_special(text) for text in texts):
             return self._with_reference(texts)
-        if not self._threads and self._encoded < FEW:
+        if self._encoded < FEW:
             self._encoded += sum(map(len, texts))
             ids = [self._model.encode(text) for text in texts]
             return np.concatenate([np.zeros(0, np.uint32), *ids]), np.fromiter(map(len, ids), np.int64, len(ids))
