@@ -16,15 +16,15 @@ from data_tools.corpus.indexed import token_dtype
 from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
 from data_tools.steps.encode import TOO_LONG, Choice, Encoding, loaded
+from data_tools.text.encoders import Gigatoken
 from data_tools.text.inputs import Inputs, Shard, inputs_of, shards_of
 from data_tools.text.readers import Fields, require_usable
 from data_tools.text.rejects import MAX_BAD_SHARE, merge_rejects
 from data_tools.text.tokenizer import BACKENDS
 from data_tools.workers import HERE, RECORD, Team, folder_of, run_shards
 
-SHARD_BYTES = {"gigatoken": 16 << 20}
-"""Of JSON, by what encodes: a second's work or two, which is what a worker's death costs, and what others wait for."""
-SLOW_SHARD_BYTES = 2 << 20
+SHARD_BYTES, SLOW_SHARD_BYTES = 16 << 20, 2 << 20
+"""Of JSON, with gigatoken and with the reference: a second's work or so, which is what a worker's death costs."""
 MOST_SHARDS = 4096
 """Of a large input, roughly: each is a folder of files for a while."""
 
@@ -110,7 +110,7 @@ def tokenize(
 
 def _shard_bytes(inputs: Inputs, backend: str) -> int:
     size = sum(path.stat().st_size for path in inputs)
-    return max(SHARD_BYTES.get(backend, SLOW_SHARD_BYTES), size // MOST_SHARDS)
+    return max(SHARD_BYTES if backend == Gigatoken.name else SLOW_SHARD_BYTES, size // MOST_SHARDS)
 
 
 def _encoded(
@@ -123,13 +123,13 @@ def _encoded(
     """Counts of all shards, encoded; by the reference if gigatoken was found to differ from it in any."""
     results = run_shards(encoding, shards, scratch, crew, progress)
     if any(result["differs"] for result in results):
-        if encoding.choice.backend == "gigatoken":
+        if encoding.choice.backend == Gigatoken.name:
             raise InputError(
                 where=str(encoding.choice.path), found="other ids from gigatoken for these texts",
                 expected="those of the reference", fix="Leave the choice to --backend auto.",
             )  # fmt: skip
         for number, result in enumerate(results):
-            if result["differs"] or result["backend"] == "gigatoken":
+            if result["differs"] or result["backend"] == Gigatoken.name:
                 (folder_of(scratch, number) / RECORD).unlink()
         reference = dataclasses.replace(encoding, choice=dataclasses.replace(encoding.choice, backend="reference"))
         results = run_shards(reference, shards, scratch, crew, progress)
