@@ -136,5 +136,6 @@ def _refuse_too_many(counts: Mapping[str, int], listed: Path, read: int, max_bad
     raise InputError(
         where="records of the input", found=f"{bad} of {read + bad} that can't be used, the first of them {first}",
         expected=f"at most a share of {max_bad_share:g}",
-        fix="Correct the files, name the keys that they use, or raise --max-bad-share.",
+        fix="Correct the files, name the keys that they use, or raise --max-bad-share: what is finished is kept.",
+        keeps_work=True,
     )  # fmt: skip

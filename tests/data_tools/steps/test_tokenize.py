@@ -172,6 +172,7 @@ def test_records_that_cannot_be_used_are_listed_and_counted(made, tmp_path):
     assert [(row["file"], row["line"]) for row in rejects] == [(str(lines), 301), (str(lines), 302)]
     with pytest.raises(InputError, match="2 of 602"):
         tokenize([lines], made[1], tmp_path / "other", max_bad_share=0.0)
+    assert list((tmp_path / "other.partial").rglob("done.json")), "to go on from with another share"
 
 
 def test_a_misspelt_key_is_told_before_the_work_begins(made, tmp_path):
