@@ -183,16 +183,27 @@ def run_shards(
         done += 1
         if progress:
             progress(done, len(mine))
-    if missing := [n for n in range(len(shards)) if not (folder_of(scratch, n) / RECORD).exists()]:
-        raise OthersAtWork(len(missing), len(shards))
+    records = [folder / RECORD for folder in folders_of(scratch, shards)]
+    if missing := sum(not record.exists() for record in records):
+        raise OthersAtWork(missing, len(shards))
     if last:
         crew.claim(scratch)
-    return [json.loads((folder_of(scratch, number) / RECORD).read_text()) for number in range(len(shards))]
+    return [json.loads(record.read_text()) for record in records]
 
 
 def folder_of(scratch: Path, number: int) -> Path:
     """Where a shard's files are."""
     return scratch / SHARDS / f"{number:06d}"
+
+
+def folders_of(scratch: Path, shards: Sequence[Any]) -> list[Path]:
+    """Where the files of all shards are."""
+    return [folder_of(scratch, number) for number in range(len(shards))]
+
+
+def ranges(count: int, size: int) -> list[tuple[int, int]]:
+    """Shards of `count` things that are numbered: first and one past the last of each `size`."""
+    return [(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def _forget_other_shards(folder: Path, shards: Sequence[Any]) -> None:

@@ -119,7 +119,7 @@ def run_step(
     Raises:
         InputError: another process builds it, or it exists and was made from something else.
     """
-    hashes = _in_threads(hash_of_input, inputs)
+    hashes = in_threads(hash_of_input, inputs)
     with locked(output if task is None else output.with_name(f"{output.name}.task-{task}")):
         if is_finished(output):
             manifest = read_manifest(output)
@@ -188,7 +188,7 @@ def seal(
         inputs=dict(inputs),
         settings=_as_json(settings),
         counts=_as_json(counts),
-        outputs=_in_threads(content_hash, {str(path.relative_to(folder)): path for path in kept}),
+        outputs=in_threads(content_hash, {str(path.relative_to(folder)): path for path in kept}),
         command=" ".join(sys.argv),
         versions=_versions(),
         seconds=round(seconds, 3),
@@ -197,7 +197,7 @@ def seal(
     return manifest
 
 
-def _in_threads(function: Callable[[Path], str], files: Mapping[str, Path]) -> dict[str, str]:
+def in_threads(function: Callable[[Path], str], files: Mapping[str, Path]) -> dict[str, str]:
     """function(path) for each name; hashing leaves the interpreter to others, so it takes all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return dict(zip(files, threads.map(function, files.values()), strict=True))

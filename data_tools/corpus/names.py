@@ -48,17 +48,18 @@ class NameFiles:
 def write_sidecars(prefix: Path, folder: Path, *, kind: str) -> int:
     """Make the files that `NameFiles` left in a folder names and groups of a corpus. Returns the number of groups."""
     joined, lengths, pages, keys = (folder / name for name in NameFiles.FILES)
-    joined.rename(file_of(prefix, ".names.bin"))
-    _write_starts(file_of(prefix, ".names.npy"), lengths)
+    write_names(prefix, joined, lengths)
     groups = write_groups(prefix, pages, kind=kind)
     for used in (lengths, pages, keys):
         used.unlink()
     return groups
 
 
-def _write_starts(path: Path, lengths: Path) -> None:
+def write_names(prefix: Path, joined: Path, lengths: Path) -> None:
+    """Make those of a corpus out of a file of names joined, which is moved, and one of their lengths, int32."""
+    joined.rename(file_of(prefix, ".names.bin"))
     count, offset = lengths.stat().st_size // 4, 0
-    with path.open("wb") as file, lengths.open("rb") as stream:
+    with file_of(prefix, ".names.npy").open("wb") as file, lengths.open("rb") as stream:
         file.write(npy_header(np.dtype(np.int64), (count + 1,)))
         file.write(np.int64(0).tobytes())
         for _ in range(0, count, CHUNK):

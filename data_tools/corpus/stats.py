@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from data_tools.corpus.groups import KINDS, read_groups
+from data_tools.corpus.groups import KINDS, page_of, read_groups
 from data_tools.corpus.indexed import CHUNK, CORPUS_PREFIX, IndexedCorpus, file_of
 from data_tools.corpus.names import Names
 
@@ -90,7 +90,7 @@ def _add_kinds(kinds: dict[str, Sizes], rows: np.ndarray, lengths: np.ndarray) -
 def _add_sources(sources: dict[str, Sizes], names: Names, start: int, lengths: np.ndarray) -> None:
     documents, tokens = Counter[str](), Counter[str]()
     for number, length in enumerate(lengths.tolist(), start=start):
-        source = names[number].split("#", 1)[0].split("/", 1)[0]
+        source = page_of(names[number]).split("/", 1)[0]
         if source not in sources and source not in documents and len(sources) + len(documents) >= MOST_SOURCES:
             source = OTHERS
         documents[source] += 1

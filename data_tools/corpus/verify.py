@@ -4,12 +4,10 @@ A file that is missing, cut off, changed or not in the manifest is named, and of
 Nothing is repaired here: see repair.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from data_tools.corpus.faults import Fault, faults
-from data_tools.corpus.manifest import MANIFEST, Manifest, read_manifest
+from data_tools.corpus.manifest import MANIFEST, Manifest, in_threads, read_manifest
 from data_tools.errors import InputError
 from data_tools.files import content_hash
 
@@ -59,15 +57,13 @@ def token_settings(manifest: Manifest) -> dict[str, int | None]:
 
 def _changed(folder: Path, manifest: Manifest) -> list[tuple[Path, str]]:
     """Files whose content is not what the manifest says, and what was found."""
-    names = sorted(manifest.outputs)
-    for name in names:
-        if not (folder / name).is_file():
-            raise _bad(folder / name, "no such file", f"a file with hash {manifest.outputs[name]}")
-    with ThreadPoolExecutor(os.cpu_count()) as threads:  # hashing leaves the interpreter to others
-        hashes = list(threads.map(content_hash, [folder / name for name in names]))
+    files = {name: folder / name for name in sorted(manifest.outputs)}
+    for name, path in files.items():
+        if not path.is_file():
+            raise _bad(path, "no such file", f"a file with hash {manifest.outputs[name]}")
     return [
-        (folder / name, f"hash {found} ({(folder / name).stat().st_size} bytes)")
-        for name, found in zip(names, hashes, strict=True)
+        (files[name], f"hash {found} ({files[name].stat().st_size} bytes)")
+        for name, found in in_threads(content_hash, files).items()
         if found != manifest.outputs[name]
     ]
 

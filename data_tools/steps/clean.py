@@ -18,12 +18,12 @@ from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
 from data_tools.files import SHARDS, join_files
 from data_tools.lines import lines_writer, read_lines, write_lines
-from data_tools.steps.parts import DOCUMENTS, finishing, folders_of, part_name, place, totals
+from data_tools.steps.parts import DOCUMENTS, finishing, part_name, place, totals
 from data_tools.text.cleaning import NORMALISERS, has_more_words
 from data_tools.text.inputs import SHARD_BYTES, Shard, inputs_of, shards_of
 from data_tools.text.readers import Document, Fields, read_shard, require_usable
 from data_tools.text.rejects import EMPTY_TEXT, MAX_BAD_SHARE, Rejects, merge_rejects
-from data_tools.workers import HERE, Team, folder_of, run_shards
+from data_tools.workers import HERE, Team, folder_of, folders_of, run_shards
 
 RULES = (*NORMALISERS, "too_long", "duplicate")
 """All that can be left out; empty documents always are."""

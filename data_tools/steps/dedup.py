@@ -16,19 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from data_tools.corpus.indexed import file_of
 from data_tools.corpus.keys import repeated
 from data_tools.corpus.manifest import Manifest, run_step
-from data_tools.corpus.names import Names
+from data_tools.corpus.names import Names, write_names
 from data_tools.errors import InputError
 from data_tools.files import SHARDS, join_files
 from data_tools.lines import write_lines
-from data_tools.steps.parts import DOCUMENTS, finishing, folders_of, part_name, place, totals
+from data_tools.steps.parts import DOCUMENTS, finishing, part_name, place, totals
 from data_tools.text.dedup import PERMUTATIONS, MinHash, SameWords, band_keys, bands_for, clusters, similarities
 from data_tools.text.inputs import SHARD_BYTES, Shard, inputs_of, shards_of
 from data_tools.text.readers import Fields, read_shard, require_usable
 from data_tools.text.rejects import MAX_BAD_SHARE, Reject, Rejects, merge_rejects
-from data_tools.workers import HERE, Team, folder_of, run_shards
+from data_tools.workers import HERE, Team, folder_of, folders_of, run_shards
 
 CLUSTERS = "clusters.jsonl.zst"
 SIGNATURES, BANDS, PAIRS = "signatures.bin", "bands.npy", "pairs.npy"
@@ -199,7 +198,6 @@ def _report(scratch: Path, sizes: Sequence[int], first: np.ndarray, columns: int
 
 def _names(scratch: Path, sizes: Sequence[int]) -> Names:
     folders, prefix = folders_of(scratch, sizes), scratch / SHARDS / "all"
-    join_files([folder / NAMES for folder in folders], file_of(prefix, ".names.bin"))
-    lengths = [np.zeros(1, dtype=np.int32), *(np.fromfile(folder / LENGTHS, dtype=np.int32) for folder in folders)]
-    np.save(file_of(prefix, ".names.npy"), np.cumsum(np.concatenate(lengths), dtype=np.int64))
+    files = (join_files([folder / name for folder in folders], scratch / SHARDS / name) for name in (NAMES, LENGTHS))
+    write_names(prefix, *files)
     return Names(prefix)

@@ -22,7 +22,7 @@ from data_tools.steps.embedders import PACKAGED, Embedder, ModelSpec, load_embed
 from data_tools.steps.placement import threads_of_worker
 from data_tools.steps.vectors import DTYPES, VECTORS, put_rows, stored
 from data_tools.text.tokenizer import Tokenizer
-from data_tools.workers import HERE, RECORD, Team, run_shards
+from data_tools.workers import HERE, RECORD, Team, ranges, run_shards
 
 SHARDS_OF_A_CORPUS = 1024
 FEWEST, MOST = 64, 4096
@@ -64,7 +64,7 @@ def embed(
     def build(scratch: Path) -> dict[str, Any]:
         documents = len(IndexedCorpus(corpus / CORPUS_PREFIX))
         size = min(MOST, max(FEWEST, -(-documents // SHARDS_OF_A_CORPUS)))
-        shards = [(start, min(start + size, documents)) for start in range(0, documents, size)]
+        shards = ranges(documents, size)
         work = EmbedShard(corpus, scratch / VECTORS, spec, dtype, max_tokens, crew.workers)
 
         def documents_done(done: int, _shards: int) -> None:

@@ -40,9 +40,9 @@ class Choice:
     threads: bool
 
     @classmethod
-    def of(cls, tokenizer: Path, *, eos: str | None, backend: str, workers: int) -> Self:
+    def of(cls, tokenizer: Path, *, eos: str | None, backend: str, threads: bool) -> Self:
         path = model_file(tokenizer)
-        return cls(path, content_hash(path), eos, backend, threads=workers == 1)
+        return cls(path, content_hash(path), eos, backend, threads)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ def _sample(texts: list[str]) -> list[str]:
     return [text[: CHECKED // len(chosen)] for text in chosen]
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def loaded(choice: Choice) -> Tokenizer:
     """The tokenizer, loaded once in this process and those that are forked from it.
 

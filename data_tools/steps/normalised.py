@@ -6,16 +6,15 @@ anew costs less than reading their hashes from a disk.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus, token_dtype
+from data_tools.steps.encode import Choice, loaded
 from data_tools.text.near_duplicates import share_a_shingle
 from data_tools.text.shingles import normalised
-from data_tools.text.tokenizer import Tokenizer
-from data_tools.workers import Team, folder_of, run_shards
+from data_tools.workers import Team, folders_of, ranges, run_shards
 
 TOKENS, STARTS = "tokens.npy", "starts.npy"
 FOLDER = "normalised"
@@ -37,8 +36,7 @@ def shard_size(documents: int) -> int:
 
 def shards_of(documents: int) -> list[tuple[int, int]]:
     """First document of each shard and the first after it."""
-    size = shard_size(documents)
-    return [(start, min(start + size, documents)) for start in range(0, documents, size)]
+    return ranges(documents, shard_size(documents))
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,10 @@ class Normalise:
     """Of the normalised text; the corpus has its own."""
 
     def __call__(self, shard: tuple[int, int], folder: Path) -> dict[str, int]:
-        corpus, reader = IndexedCorpus(self.corpus / CORPUS_PREFIX), Tokenizer.load(self.corpus)
-        writer = _fast(self.tokenizer)
+        corpus = IndexedCorpus(self.corpus / CORPUS_PREFIX)
+        reader, writer = (
+            loaded(Choice.of(path, eos=None, backend="auto", threads=False)) for path in (self.corpus, self.tokenizer)
+        )
         dtype, parts, lengths = token_dtype(writer.vocabulary), [], [0]
         for start in range(shard[0], shard[1], ENCODED_AT_ONCE):
             numbers = range(start, min(start + ENCODED_AT_ONCE, shard[1]))
@@ -64,12 +64,6 @@ class Normalise:
         return {"tokens": sum(lengths)}
 
 
-@lru_cache(maxsize=1)
-def _fast(tokenizer: Path) -> Tokenizer:
-    """Loaded once in each process: whether a faster library gives the same ids takes a while to find out."""
-    return Tokenizer.load(tokenizer, backend="auto", threads=False)
-
-
 def normalise(
     corpus: Path, tokenizer: Path, scratch: Path, crew: Team, progress: Callable[[int, int], None] | None
 ) -> None:
@@ -80,7 +74,7 @@ def normalise(
 
 def open_normalised(scratch: Path, documents: int) -> "NormalisedTokens":
     """What `normalise` has written for a corpus of so many documents."""
-    folders = [folder_of(scratch / FOLDER, number) for number in range(len(shards_of(documents)))]
+    folders = folders_of(scratch / FOLDER, shards_of(documents))
     return NormalisedTokens(folders, shard_size(documents))
 
 

@@ -27,7 +27,7 @@ from data_tools.steps.candidates import CANDIDATES_AT_ONCE, ROW, Rules, all_coun
 from data_tools.steps.neighbors import IDS, SIMILARITIES
 from data_tools.steps.normalised import FOLDER, normalise, open_normalised
 from data_tools.text.tokenizer import Tokenizer
-from data_tools.workers import HERE, Team, folder_of, run_shards
+from data_tools.workers import HERE, Team, folders_of, ranges, run_shards
 
 PAIRS = "pairs.npy"
 ROWS = "rows.bin"
@@ -92,7 +92,7 @@ def pairs(
                 where=str(neighbors), found=f"no pair among {counts['candidates']} candidates ({counts})",
                 expected="at least one", fix="Lower min_similarity, raise max_tokens, or give more documents.",
             )  # fmt: skip
-        rows = [folder_of(scratch, number) / ROWS for number in range(len(shards))]
+        rows = [folder / ROWS for folder in folders_of(scratch, shards)]
         join_files(rows, scratch / PAIRS, header=npy_header(ROW, (counts["pairs"],)))
         shutil.rmtree(scratch / FOLDER)
         return {"documents": documents} | counts
@@ -137,7 +137,7 @@ def _ranges(documents: int, k: int) -> list[tuple[int, int]]:
     """Documents whose candidates make a shard: by both sizes alone, so that anybody's shards are the same."""
     wanted = min(MOST_CANDIDATES, max(LEAST_CANDIDATES, documents * k // SHARDS_WANTED))
     size = max(1, wanted // k)
-    return [(start, min(start + size, documents)) for start in range(0, documents, size)]
+    return ranges(documents, size)
 
 
 def _check(corpus: Path, neighbors: Path) -> tuple[int, int]:

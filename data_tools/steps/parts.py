@@ -5,9 +5,8 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from data_tools.workers import HERE, Team, folder_of
+from data_tools.workers import HERE, Team
 
 DOCUMENTS = "documents.jsonl.zst"
 """In a shard's folder."""
@@ -33,11 +32,6 @@ def totals(done: Sequence[dict[str, int]]) -> Counter[str]:
     for shard_counts in done:
         counts.update(shard_counts)
     return counts
-
-
-def folders_of(scratch: Path, shards: Sequence[Any]) -> list[Path]:
-    """The folders of all shards."""
-    return [folder_of(scratch, number) for number in range(len(shards))]
 
 
 def finishing(crew: Team) -> Team:

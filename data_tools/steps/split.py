@@ -15,10 +15,10 @@ from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
 from data_tools.files import drawn
 from data_tools.lines import lines_writer
-from data_tools.steps.parts import folders_of, part_name, place, totals
+from data_tools.steps.parts import part_name, place, totals
 from data_tools.text.inputs import SHARD_BYTES, Shard, inputs_of, shards_of
 from data_tools.text.readers import read_whole
-from data_tools.workers import HERE, Team, run_shards
+from data_tools.workers import HERE, Team, folders_of, run_shards
 
 PARTS = ("heldout", "train", "subset")
 

@@ -21,7 +21,7 @@ from data_tools.text.inputs import Inputs, Shard, inputs_of, shards_of
 from data_tools.text.readers import Fields, require_usable
 from data_tools.text.rejects import MAX_BAD_SHARE, merge_rejects
 from data_tools.text.tokenizer import BACKENDS
-from data_tools.workers import HERE, RECORD, Team, folder_of, run_shards
+from data_tools.workers import HERE, RECORD, Team, folder_of, folders_of, run_shards
 
 SHARD_BYTES, SLOW_SHARD_BYTES = 16 << 20, 2 << 20
 """Of JSON, with gigatoken and with the reference: a second's work or so, which is what a worker's death costs."""
@@ -77,7 +77,7 @@ def tokenize(
                 expected="one of " + ", ".join(known), fix="Name one of these.",
             )  # fmt: skip
     inputs = inputs_of(documents)
-    choice = Choice.of(tokenizer, eos=eos, backend=backend, workers=crew.workers)
+    choice = Choice.of(tokenizer, eos=eos, backend=backend, threads=crew.workers == 1)
     chosen = loaded(choice)
     shards = shards_of(inputs, shard_bytes or _shard_bytes(inputs, chosen.backend))
     encoding = Encoding(choice=choice, fields=fields, max_tokens=max_tokens, too_long=too_long)
@@ -85,7 +85,7 @@ def tokenize(
     def build(scratch: Path) -> dict[str, Any]:
         require_usable(shards, fields)
         results = _encoded(encoding, shards, scratch, crew, progress)
-        folders = [folder_of(scratch, number) for number in range(len(shards))]
+        folders = folders_of(scratch, shards)
         totals = _summed(results)
         rejected = merge_rejects(folders, scratch, read=totals["read"], max_bad_share=max_bad_share)
         counts = assemble(
@@ -100,7 +100,7 @@ def tokenize(
         return counts | totals | {"rejected": rejected, "passed_over_files": inputs.passed_over}
 
     settings = {
-        "tokenizer": chosen.hash, "vocabulary": chosen.vocabulary, "eos": chosen.eos, "max_tokens": max_tokens,
+        "tokenizer": choice.content, "vocabulary": chosen.vocabulary, "eos": chosen.eos, "max_tokens": max_tokens,
         "too_long": too_long, "kind": kind, "fields": dataclasses.asdict(fields),
     }  # fmt: skip
     return run_step(

@@ -148,9 +148,7 @@ class Gigatoken:
         return self._opening in text and any(special in text for special in self._reference.specials)
 
     def _with_reference(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        parts = [
-            (self._reference if self._holds_a_special(text) else self).encode([text]) for text in texts
-        ]  # fmt: skip
+        parts = [(self._reference if self._holds_a_special(text) else self).encode([text]) for text in texts]
         return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
 

@@ -174,7 +174,7 @@ def tokenize(
     from data_tools.steps.encode import Choice, loaded
     from data_tools.workers import team
 
-    loaded(Choice.of(tokenizer, eos=eos, backend=backend, workers=workers))  # the pool's processes are forked with it
+    loaded(Choice.of(tokenizer, eos=eos, backend=backend, threads=workers == 1))  # pools are forked with it
     with team(workers) as crew, Progress("tokenizing", unit="shards") as progress:
         from data_tools.steps import tokenize as step
         from data_tools.text.readers import Fields
