@@ -82,7 +82,7 @@ def synthesize(
 
     def build(scratch: Path) -> dict[str, Any]:
         total = documents or (0 if recipe.draws else len(IndexedCorpus(corpus / CORPUS_PREFIX)))
-        parts = Ledger(folder, expected=_expected(documents, budget_tokens)).parts
+        parts = Ledger(folder, expected=_expected(total, budget_tokens)).parts
         share = Share(
             corpus=corpus, recipe=recipe, engine=engine, generator=content, filters=filters, ledger=folder,
             documents=documents, goal=None if budget_tokens is None else -(-budget_tokens // parts), seed=seed,
@@ -127,10 +127,10 @@ def _require_an_end(recipe: Recipe, documents: int | None, budget_tokens: int | 
             raise InputError(where=name, found=str(value), expected="at least 1", fix="Give a larger number.")
 
 
-def _expected(documents: int | None, budget_tokens: int | None) -> int:
+def _expected(seeds: int, budget_tokens: int | None) -> int:
     """Requests, roughly."""
-    known = [documents, None if budget_tokens is None else budget_tokens // TOKENS_OF_A_REQUEST]
-    return min((count for count in known if count is not None), default=1 << 20)
+    by_budget = None if budget_tokens is None else budget_tokens // TOKENS_OF_A_REQUEST
+    return min(count for count in (seeds or None, by_budget) if count is not None)
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
