@@ -19,6 +19,7 @@ LEAD_INS = [
     for pattern in (
         # "Sure!"; "Certainly, here is ..."; "Of course." on a line of its own
         rf"{_AGREES}(?:!+\s*|[.,:]?[ \t]*\n\s*|[,.]\s+(?={_SHOWS}|{_DID}|i\b))",
+        r"here\s+(?:you\s+(?:go|are)|it\s+is)\s*[:!.]+\s*",
         # "I'd be happy to help." "I'll rewrite the passage as an article."
         rf"i(?:['’]d|\s+would|['’]ll|\s+will|\s+can)\s+(?:be\s+(?:happy|glad)|help|{_REWRITING})[^\n.!:]{{0,200}}[.!:]+\s*",
         # "Here's a rephrased version of the document, in simple words: ..."
