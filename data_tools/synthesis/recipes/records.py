@@ -11,7 +11,8 @@ PARTS = ("question", "answer", "explanation")
 LABEL = re.compile(
     r"""^[\s>#*_•-]*(?:\d+\s*[.):]\s*)?[*_]*                               # list marks, headings, numbers, emphasis
     (?:(?P<letter>[qae])\s*\d*\s*[.)]?[*_]*\s*:                            # Q: A1:
-      |(?P<word>question|answer|explanation|rationale|reason(?:ing)?)s?\s*\#?\d*\s*[.)]?[*_]*\s*(?::|$))
+      |(?P<word>question|answer|explanation|rationale|reason(?:ing)?)s?
+        (?:\s*\#?\d*\s*[.)]?[*_]*\s*(?::|$)|\s*\#?\d+\s*[.)–-]))        # Question: Answer 2. and one on its own line
     [*_]*\s*(?P<rest>.*)$""",
     re.IGNORECASE | re.VERBOSE,
 )

@@ -60,6 +60,9 @@ BEGINNINGS = [
     "Version: 3.4.2\n\nBugs were fixed.",
     "Text: a value of characters.\n\nMore of it.",
     "Rationale:\n\nRows are never changed in place.",
+    "Rewriting\n\nThe planner rewrites a query.",
+    "Rewrite rules:\n\nA view is one.",
+    "This is the text of the message:\n\ndisk full",
     "# Query rewriting\n\nThe planner rewrites a query.",
     "",
 ]

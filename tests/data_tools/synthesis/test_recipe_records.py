@@ -15,6 +15,7 @@ LAYOUTS = {
     "spread out": "Question:\n{question}\n\nAnswer:\n{answer}\n\nExplanation:\n{explanation}\n\n---\n\n",
     "numbered": "{n}. Question: {question}\n   Answer: {answer}\n   Explanation: {explanation}\n",
     "numbered labels": "Question {n}: {question}\nAnswer {n}: {answer}\nExplanation {n}: {explanation}\n",
+    "numbered labels, no colons": "Question {n}. {question}\nAnswer {n}. {answer}\nExplanation {n}. {explanation}\n",
     "bold": "**Question {n}:** {question}\n**Answer:** {answer}\n**Explanation:** {explanation}\n\n",
     "bold, colon outside": "**Question**: {question}\n**Answer**: {answer}\n**Explanation**: {explanation}\n\n",
     "headings": "### Question {n}\n{question}\n### Answer\n{answer}\n### Explanation\n{explanation}\n",
