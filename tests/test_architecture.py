@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TOPS = ("data_tools", "megatron_ext", "launch")
 
-GROUND = {"data_tools.errors", "data_tools.files", "data_tools.processes"}
+GROUND = {"data_tools.errors", "data_tools.files", "data_tools.permutation", "data_tools.processes"}
 LINES = GROUND | {"data_tools.lines"}
 CORPORA = LINES | {"data_tools.workers", "data_tools.corpus", "data_tools.text"}
 CONFIG = GROUND | {"megatron_ext.config"}
@@ -28,6 +28,7 @@ RUN = STATE | {"megatron_ext.training"}
 MAY_IMPORT = {
     "data_tools.errors": set(),
     "data_tools.files": GROUND,
+    "data_tools.permutation": set(),
     "data_tools.processes": set(),
     "data_tools.lines": GROUND,
     "data_tools.workers": GROUND,
