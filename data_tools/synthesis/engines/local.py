@@ -1,0 +1,110 @@
+"""transformers in this process: the engine that needs no server, on a GPU or a laptop's CPU.
+
+An answer depends on the request alone, not on the others that it was computed with (see decoding), and so not on the
+batch size or on an interruption either.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from data_tools.errors import InputError
+from data_tools.synthesis.engines.codec import Codec
+from data_tools.synthesis.engines.decoding import Row, Written, decode
+from data_tools.synthesis.requests import Answer, Request, Unanswered
+
+BATCHES_QUEUED = 4
+"""Of requests, among which those with prompts of like length are done together: padding costs as much as text."""
+
+
+class LocalEngine:
+    """A Hugging Face folder, loaded: bf16 on a GPU, float32 without one."""
+
+    def __init__(self, folder: Path, *, batch: int):
+        """Load model and tokenizer.
+
+        Raises:
+            InputError: they can't be loaded.
+        """
+        import torch
+        from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        gpu = torch.cuda.is_available()
+        dtype = torch.bfloat16 if gpu else torch.float32
+        try:
+            model = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, dtype=dtype)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                where=str(folder), found=f"no model that can be loaded ({error})", expected="a Hugging Face folder",
+                fix="Write one with `megatron-ext convert export`.",
+            ) from None  # fmt: skip
+        self._model: Any = model.eval().to("cuda" if gpu else "cpu")
+        self._codec = Codec(folder)
+        self._vocabulary: int = model.get_input_embeddings().num_embeddings
+        self._context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self._batch, self.capacity = batch, BATCHES_QUEUED * batch
+        self._queue: list[tuple[Request, Row]] = []
+        self._refused: list[tuple[Request, Answer]] = []
+
+    def submit(self, request: Request) -> None:
+        """See Engine.
+
+        Raises:
+            InputError: the prompt has token ids that the model doesn't know.
+        """
+        prompt = self._codec.encode(request.prompt)
+        if prompt and max(prompt) >= self._vocabulary:
+            raise InputError(
+                where="prompts", found=f"token {max(prompt)}", expected=f"ids below {self._vocabulary}, the model's",
+                fix="Use a model that was trained with the corpus's tokenizer.",
+            )  # fmt: skip
+        room = request.sampling.max_tokens if self._context is None else self._context - len(prompt)
+        if not prompt or room < 1:
+            why = f"{len(prompt)} tokens, which leave no room in the context of {self._context}" if prompt else "empty"
+            self._refused.append((request, Answer(f"the prompt is {why}", "refused", len(prompt))))
+            return
+        limit = min(request.sampling.max_tokens, room)
+        self._queue.append((request, Row(prompt, request.sampling, request.seed, limit)))
+
+    def collect(self) -> list[tuple[Request, Answer | Unanswered]]:
+        """Refused ones, or the answers of one batch: that of the request that waits longest.
+
+        Raises:
+            InputError: the memory is too small for such a batch.
+        """
+        import torch
+
+        if self._refused:
+            refused, self._refused = self._refused, []
+            return list(refused)
+        chosen = self._next_batch()
+        try:
+            written = decode(self._model, [row for _, row in chosen], self._codec.ends)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "memory" not in str(error):
+                raise
+            raise InputError(
+                where="--batch", found=f"{len(chosen)} prompts of up to {max(len(row.prompt) for _, row in chosen)} "
+                "tokens, which don't fit into the memory", expected="fewer", fix="Make it smaller.", keeps_work=True,
+            ) from None  # fmt: skip
+        return [(request, self._answer(row, got)) for (request, row), got in zip(chosen, written, strict=True)]
+
+    def close(self) -> None:
+        """Free the model."""
+        self._model = None
+        self._queue, self._refused = [], []
+
+    def _answer(self, row: Row, written: Written) -> Answer:
+        finish = "stop" if written.ended else "length"
+        return Answer(self._codec.decode(written.ids), finish, len(row.prompt), len(written.ids))
+
+    def _next_batch(self) -> list[tuple[Request, Row]]:
+        """The oldest request and those whose prompts are nearest to its in length; they leave the queue."""
+        by_length = sorted(range(len(self._queue)), key=lambda number: len(self._queue[number][1].prompt))
+        first = max(0, min(by_length.index(0) - self._batch // 2, len(by_length) - self._batch))
+        taken = sorted(by_length[first : first + self._batch])
+        batch = [self._queue[number] for number in taken]
+        for number in reversed(taken):
+            del self._queue[number]
+        return batch
