@@ -15,7 +15,7 @@ TOPS = ("data_tools", "megatron_ext", "launch")
 
 GROUND = {"data_tools.errors", "data_tools.files", "data_tools.permutation", "data_tools.processes"}
 LINES = GROUND | {"data_tools.lines"}
-CORPORA = LINES | {"data_tools.workers", "data_tools.corpus", "data_tools.text"}
+CORPORA = LINES | {"data_tools.http", "data_tools.workers", "data_tools.corpus", "data_tools.text"}
 CONFIG = GROUND | {"megatron_ext.config"}
 PLAN = CONFIG | {"data_tools.corpus", "megatron_ext.plan"}
 MODEL = PLAN | {
@@ -27,6 +27,7 @@ RUN = STATE | {"megatron_ext.training"}
 
 MAY_IMPORT = {
     "data_tools.errors": set(),
+    "data_tools.http": set(),
     "data_tools.files": GROUND,
     "data_tools.permutation": set(),
     "data_tools.processes": set(),
