@@ -7,8 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,7 +28,7 @@ from data_tools.synthesis.recipe import Draft, Prompt, Seed, Steps
 from data_tools.synthesis.requests import Sampling
 from data_tools.synthesis.run import synthesize
 from data_tools.text.tokenizer import Tokenizer
-from tests.support import make_corpus, small_disk
+from tests.support import make_corpus, mpiexec, small_disk
 
 NO_FILTERS = Filters(apply=("empty",))
 FEW = Sampling(temperature=1.0, top_p=0.9, max_tokens=8)
@@ -249,38 +247,61 @@ def answers_whole(ledger: Path) -> list[str]:
 SCRIPT = """
 import sys
 from pathlib import Path
+from data_tools.errors import EndedEarly
 from data_tools.workers import team
 from tests.data_tools.synthesis.test_run import run
 corpus, output, model, workers = sys.argv[1:]
-with team(int(workers)) as crew:
-    run(Path(corpus), Path(output), model, crew=crew)
+try:
+    with team(int(workers)) as crew:
+        run(Path(corpus), Path(output), model, crew=crew)
+except EndedEarly as end:
+    print(end, file=sys.stderr)
+    sys.exit(end.status)
 """
 
 
-@contextmanager
-def started(corpus: Path, output: Path, model: str, *, workers: int) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-c", SCRIPT, str(corpus), str(output), model, str(workers)]
-    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, start_new_session=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+def start(
+    corpus: Path, output: Path, model: str, *, workers: int = 1, launcher: tuple[str, ...] = (), **variables: str
+) -> subprocess.Popen[str]:
+    command = [*launcher, sys.executable, "-c", SCRIPT, str(corpus), str(output), model, str(workers)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
+    return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True)
 
 
 def test_two_workers_that_are_killed_at_random_moments_make_the_same_corpus(
     corpus: Path, model: str, tmp_path: Path, whole: Path
 ) -> None:
     output, ledger = tmp_path / "made", tmp_path / "made.ledger"
-    chance, killed = random.Random(7), 0
+    chance = random.Random(7)
     for goal in sorted(chance.randrange(10, 200) for _ in range(2)):
-        with started(corpus, output, model, workers=2) as process:
-            while process.poll() is None and len(answers_whole(ledger)) < goal:
-                time.sleep(0.01)
-            os.killpg(process.pid, signal.SIGKILL)
-            killed += process.wait() != 0
-    assert killed
-    with started(corpus, output, model, workers=2) as process:
-        assert process.wait() == 0
-    assert sorted(texts(output)) == sorted(texts(whole))
+        process = start(corpus, output, model, workers=2)
+        while process.poll() is None and len(answers_whole(ledger)) < goal:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() != 0
+        process.communicate()
+    process = start(corpus, output, model, workers=2)
+    assert (process.communicate()[1], process.returncode) == ("", 0)
+    assert made(output) == made(whole)
     assert len(answers(ledger)) == len(set(answers(ledger))) == 240
+
+
+@pytest.mark.slow
+def test_ranks_of_mpi_make_the_same_corpus(corpus: Path, model: str, tmp_path: Path, whole: Path) -> None:
+    process = start(corpus, tmp_path / "made", model, launcher=tuple(mpiexec(3)))
+    assert (process.communicate()[1], process.returncode) == ("", 0)
+    assert made(tmp_path / "made") == made(whole)
+
+
+@pytest.mark.slow
+def test_tasks_of_an_array_share_the_asking_and_the_last_makes_the_corpus(
+    corpus: Path, model: str, tmp_path: Path, whole: Path
+) -> None:
+    array = {"SLURM_ARRAY_TASK_COUNT": "2", "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_MAX": "1"}
+    first = start(corpus, tmp_path / "made", model, SLURM_ARRAY_TASK_ID="1", **array)
+    assert "1 of 2 shards are left to other tasks" in first.communicate()[1]
+    assert first.returncode == 0
+    assert 0 < len(answers(tmp_path / "made.ledger")) < 240
+    second = start(corpus, tmp_path / "made", model, SLURM_ARRAY_TASK_ID="0", **array)
+    assert (second.communicate()[1], second.returncode) == ("", 0)
+    assert made(tmp_path / "made") == made(whole)
