@@ -36,6 +36,7 @@ TOKENS_OF_A_REQUEST = 500
 
 ALWAYS_COUNTED = (
     "seeds", "drafts", "kept", "truncated", "requests", "refused", "prompt_tokens", "generated_tokens",
+    "damaged_answers",
 )  # fmt: skip
 
 

@@ -62,6 +62,7 @@ class Share:
             with LedgerPart(ledger.file(part), writing=False) as answers:
                 writings = _replayed(self.recipe, self.generator, answers, seeds.of_part(part, ledger.parts))
                 counts.update(maker.write(writings, folder / f"{part:04d}", self.goal))
+                counts["damaged_answers"] += answers.damaged
         return dict(counts)
 
 
