@@ -18,13 +18,13 @@ from data_tools.corpus.assembly import assemble
 from data_tools.corpus.groups import KINDS
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus, token_dtype
 from data_tools.corpus.manifest import Manifest, run_step
+from data_tools.corpus.origins import write_origins
 from data_tools.errors import InputError
 from data_tools.files import SHARDS, join_files
 from data_tools.lines import read_lines, write_lines
 from data_tools.synthesis.engines.choice import EngineChoice
 from data_tools.synthesis.filters import Filters
 from data_tools.synthesis.ledger import Ledger
-from data_tools.synthesis.origins import write_origins
 from data_tools.synthesis.recipe import Prompt, Recipe
 from data_tools.synthesis.samples_page import Sample, write_page
 from data_tools.synthesis.share import DAMAGED, DROPPED, ORIGINS, SAMPLES, SHOWN, Share

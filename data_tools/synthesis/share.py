@@ -14,6 +14,7 @@ import numpy as np
 
 from data_tools.corpus.assembly import PartWriter
 from data_tools.corpus.indexed import token_dtype
+from data_tools.corpus.origins import ORIGIN
 from data_tools.errors import EndedEarly
 from data_tools.files import flush
 from data_tools.lines import lines_writer
@@ -21,7 +22,6 @@ from data_tools.synthesis.driver import Driver
 from data_tools.synthesis.engines.choice import EngineChoice
 from data_tools.synthesis.filters import Filters
 from data_tools.synthesis.ledger import Ledger, LedgerPart
-from data_tools.synthesis.origins import ORIGIN
 from data_tools.synthesis.recipe import Draft, Recipe, Seed
 from data_tools.synthesis.seeds import Seeds
 from data_tools.synthesis.writing import Writing

@@ -18,12 +18,12 @@ from data_tools.corpus.groups import KINDS, page_of, read_groups
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
 from data_tools.corpus.manifest import Manifest, read_manifest
 from data_tools.corpus.names import Names
+from data_tools.corpus.origins import read_origins
 from data_tools.corpus.verify import verify
 from data_tools.errors import EndedEarly, InputError
 from data_tools.lines import read_lines
 from data_tools.synthesis.engines.choice import EngineChoice
 from data_tools.synthesis.filters import Filters
-from data_tools.synthesis.origins import read_origins
 from data_tools.synthesis.recipe import Draft, Prompt, Seed, Steps
 from data_tools.synthesis.requests import Sampling
 from data_tools.synthesis.run import synthesize
