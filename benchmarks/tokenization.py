@@ -3,17 +3,19 @@
     python benchmarks/tokenization.py --megatron-lm PATH --datatrove-python PATH
     python benchmarks/tokenization.py --quick
 
-The corpus is Debian's linux-doc (debian_corpus.py fetches it; --corpus takes another file), the tokenizer a byte-level
-BPE of 50,254 entries, trained on a quarter of it. Ratios, each the peer's cost over ours:
+The corpus is the documentation of debian_corpus.py, which fetches it (--packages linux-doc: a part; --corpus: another
+file), the tokenizer a byte-level BPE of 50,254 entries, trained on a quarter of it. Ratios, each the peer's cost over
+ours:
 
   - megatron: tools/preprocess_data.py of a Megatron-LM checkout, with --workers processes;
   - megatron_fast: its tools/preprocess_data_fast.py, which holds all tokens in memory and has no processes to choose;
   - datatrove: its Megatron tokenizer step, one file and one task for each worker;
   - bare: the `tokenizers` library alone on texts in memory, against our whole step with --backend reference.
 
-Each is timed as a process, from its start to its end, on --workers cores, in turns; medians count, and short ones run thrice a turn. `own count` is the
-time that a peer prints itself, without its imports. `same` says whether its tokens are ours, byte by byte: all tokens
-of all documents, each ended by the end token. Ours is flushed to disk, hashed and has a manifest; theirs is not.
+Each is timed as a process, from its start to its end, on --workers cores, in turns; medians count, and short ones run
+thrice a turn. `own count` is the time that a peer prints itself, without its imports. `same` says whether its tokens
+are ours, byte by byte: all tokens of all documents, each ended by the end token. Ours is flushed to disk, hashed and
+has a manifest; theirs is not.
 A peer that is not there has a row that says so, and no ratio.
 """
 
@@ -33,7 +35,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.debian_corpus import CACHE, build  # noqa: E402
+from benchmarks.debian_corpus import CACHE, COLLECTIONS, build  # noqa: E402
 from benchmarks.support import Spent, median, show, timed, use_cores  # noqa: E402
 from data_tools.errors import InputError  # noqa: E402
 from data_tools.files import content_hash, write_whole  # noqa: E402
@@ -121,6 +123,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="an eighth of the corpus, one turn")
+    parser.add_argument("--packages", nargs="+", choices=COLLECTIONS, default=list(COLLECTIONS), metavar="NAME",
+                        help="documentation to tokenize: " + ", ".join(COLLECTIONS))  # fmt: skip
     parser.add_argument("--corpus", type=Path, help="a .jsonl file with `id`, `text`, `source`, `licence`")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for packages and tokenizer")
     parser.add_argument("--folder", type=Path, help="where the outputs are made and removed again")
@@ -133,7 +137,7 @@ def _options() -> argparse.Namespace:
 
 
 def _prepare(options: argparse.Namespace, scratch: Path) -> Place:
-    corpus = options.corpus or _linux_doc(options.cache, scratch)
+    corpus = options.corpus or _documentation(options.packages, options.cache, scratch)
     if options.quick:
         corpus, whole = scratch / "some.jsonl", corpus
         with whole.open("rb") as lines, corpus.open("wb") as some:
@@ -146,12 +150,12 @@ def _prepare(options: argparse.Namespace, scratch: Path) -> Place:
     return Place(corpus, tokenizer, scratch, options.workers)
 
 
-def _linux_doc(cache: Path, scratch: Path) -> Path:
+def _documentation(packages: Sequence[str], cache: Path, scratch: Path) -> Path:
     """The corpus of the comparison; where Debian's packages can't be had, the one that comes with the examples."""
-    corpus = cache / "linux-doc.jsonl"
+    corpus = cache / ("-".join(packages) + ".jsonl")
     try:
         if not corpus.exists():
-            build(corpus, ["linux-doc"], cache)
+            build(corpus, packages, cache)
     except InputError as error:
         print(f"{error}\nThe corpus of the examples is used instead: smaller, so that starting up weighs more.")
         corpus = scratch / "examples.jsonl"

@@ -65,6 +65,11 @@ class Team:
         """Number of this task, if other tasks of an array work on the same output."""
         return self.task if self.tasks > 1 else None
 
+    @property
+    def alone(self) -> bool:
+        """Whether this process does the work of this task itself."""
+        return self._executor is None
+
     def share(self, count: int) -> list[int]:
         """Numbers below `count` that are this task's to do."""
         return list(range(self.task, count, self.tasks))

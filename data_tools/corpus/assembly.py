@@ -43,7 +43,7 @@ class PartWriter:
 
 
 def assemble(
-    parts: Iterable[Path], scratch: Path, *, dtype: np.dtype, kind: str, allow_repeated_names: bool
+    parts: Iterable[Path], scratch: Path, *, dtype: np.dtype, kind: str, allow_repeated_names: bool, generator: int = 0
 ) -> dict[str, int]:
     """Write a corpus.
 
@@ -52,6 +52,7 @@ def assemble(
         scratch: folder that the corpus is written into.
         dtype: of the tokens.
         kind: what the documents are.
+        generator: what wrote them: 0 people, 1 the model that the manifest names.
         allow_repeated_names: count documents whose name an earlier one has, instead of refusing them.
 
     Returns:
@@ -69,7 +70,7 @@ def assemble(
         raise _repeated(again, folder)
     join_files([part / TOKENS for part in parts], file_of(prefix, ".bin"))
     documents, tokens = write_index(prefix, dtype, folder / LENGTHS)
-    pages = write_sidecars(prefix, folder, kind=kind)
+    pages = write_sidecars(prefix, folder, kind=kind, generator=generator)
     (folder / LENGTHS).unlink()
     folder.rmdir()
     return {"documents": documents, "pages": pages, "tokens": tokens, "repeated_names": len(again)}

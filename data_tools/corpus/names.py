@@ -45,11 +45,11 @@ class NameFiles:
             file.write(part)
 
 
-def write_sidecars(prefix: Path, folder: Path, *, kind: str) -> int:
+def write_sidecars(prefix: Path, folder: Path, *, kind: str, generator: int = 0) -> int:
     """Make the files that `NameFiles` left in a folder names and groups of a corpus. Returns the number of groups."""
     joined, lengths, pages, keys = (folder / name for name in NameFiles.FILES)
     write_names(prefix, joined, lengths)
-    groups = write_groups(prefix, pages, kind=kind)
+    groups = write_groups(prefix, pages, kind=kind, generator=generator)
     for used in (lengths, pages, keys):
         used.unlink()
     return groups

@@ -61,7 +61,9 @@ def repair(
             )
         write_index(scratch / CORPUS_PREFIX, damaged.dtype, scratch / LENGTHS)
         (scratch / LENGTHS).unlink()
-        write_sidecars(scratch / CORPUS_PREFIX, scratch, kind=damaged.kind)
+        write_sidecars(
+            scratch / CORPUS_PREFIX, scratch, kind=damaged.kind, generator=int("generator" in damaged.settings)
+        )
         return counts | {"files_left_out": _copy_others(damaged, scratch)}
 
     inputs = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}

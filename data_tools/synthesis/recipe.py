@@ -2,13 +2,13 @@
 
     def write(self, seed):
         answers = yield [self.prompt.ask(self.sampling, document=seed.text)]
-        return [Draft(answers[0].text)]
+        return [Draft.of(answer) for answer in answers]
 
 It may yield again, with prompts made of the answers. It must depend on nothing but the seed and the answers: after an
 interruption it is run again from its beginning, with the answers that are already there.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,9 @@ from data_tools.synthesis.requests import Answer, Ask, Sampling
 from data_tools.text.tokenizer import Tokenizer
 
 PROMPTS = Path(__file__).parent / "recipes" / "prompts"
+
+BEGINNING = 40
+"""Characters of a template that are shown where it is wrong."""
 
 Steps = Generator[list[Ask], list[Answer], "list[Draft]"]
 """What `write` returns: yields what it asks, is sent the answers in the same order, returns documents."""
@@ -60,6 +63,14 @@ class Draft:
     """Tokens of the seed document before it, for thoughts."""
     fault: str = ""
     """Why it is no document ("malformed"): it is dropped and counted under this name."""
+
+    @classmethod
+    def of(cls, answer: Answer, text: str | None = None, *, position: int = 0, fault: str = "") -> Self:
+        """The document that an answer is, or the `text` that was made of it; none if the engine refused the prompt."""
+        if answer.finish == "refused":
+            return cls(text=answer.text, position=position, fault="refused")
+        written = answer.text if text is None else text
+        return cls(text=written, truncated=answer.finish == "length", position=position, fault=fault)
 
 
 class Recipe(Protocol):
@@ -116,20 +127,36 @@ class Prompt:
         """Of the placeholders."""
         return Template(self.text).get_identifiers()
 
-    def needs(self, *names: str) -> Self:
-        """Itself, if it has all of these placeholders and no others.
+    def needs(self, *names: str, may: Sequence[str] = ()) -> Self:
+        """Itself, if it has all of these placeholders, and no others but those that it `may` have.
 
         Raises:
             InputError: it hasn't.
         """
-        if set(self.names) != set(names):
+        if not set(names) <= set(self.names) <= {*names, *may}:
+            expected = ", ".join(f"${name}" for name in names)
             raise InputError(
-                where="template of the prompt", found="placeholders " + (", ".join(self.names) or "nowhere"),
-                expected=", ".join(f"${name}" for name in names), fix="Correct the template.",
+                where=f"the template that begins {self.text.strip()[:BEGINNING]!r}",
+                found=", ".join(f"${name}" for name in self.names) or "no placeholder",
+                expected=expected + (f"; and, if you like, {', '.join(f'${name}' for name in may)}" if may else ""),
+                fix="Correct the template; `megatron-ext synth templates` writes out those that come with the program.",
             )  # fmt: skip
         return self
 
+    def fill(self, **values: Any) -> str:
+        """The text, with its placeholders filled in."""
+        return Template(self.text).substitute(values)
+
     def ask(self, sampling: Sampling, *, index: int = 0, document: str, **about: Any) -> Ask:
         """An ask with the placeholders filled in; `about`: all but the document."""
-        prompt = Template(self.text).substitute(document=document, **about)
+        prompt = self.fill(document=document, **about)
         return Ask(prompt, self.hash, sampling, index, "\0".join(f"{name}={about[name]}" for name in sorted(about)))
+
+
+def at_least_one(**settings: int) -> None:
+    """Raises an InputError for the first of a recipe's settings that is below 1."""
+    for name, value in settings.items():
+        if value < 1:
+            raise InputError(
+                where=f"setting {name} of the recipe", found=str(value), expected="at least 1", fix="Choose another."
+            )

@@ -77,7 +77,7 @@ class Unanswered:
     reason: str
 
 
-def request_of(ask: Ask, *, recipe: str, version: int, document: str, generator: str) -> Request:
+def request_of(ask: Ask, *, recipe: str, version: int, document: str, draw: int, generator: str) -> Request:
     """The request for an ask.
 
     Args:
@@ -85,10 +85,11 @@ def request_of(ask: Ask, *, recipe: str, version: int, document: str, generator:
         recipe: its name.
         version: of the recipe: another one asks anew.
         document: hash of the seed document.
+        draw: which of the draws of a seed it is for; documents that are drawn twice are asked twice.
         generator: hash of the model.
     """
     parts: Sequence[object] = (
         recipe, version, document, ask.template, hashlib.blake2b(ask.about.encode()).hexdigest(),
-        asdict(ask.sampling), generator, ask.index,
+        asdict(ask.sampling), generator, draw, ask.index,
     )  # fmt: skip
     return Request(hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest(), ask.prompt, ask.sampling)

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from data_tools.corpus.manifest import Manifest, hash_of_input, is_finished, read_manifest, run_step
+from data_tools.corpus.manifest import Manifest, is_finished, read_manifest, run_step
 from data_tools.errors import InputError
 from data_tools.files import locked, remove_artifact, write_whole
 from megatron_ext.cli.local import run_ranks
@@ -131,12 +131,11 @@ def _corpora(demo: Demo) -> str:
     return ", ".join(f"{name} {tokens:,} tokens" for name, tokens in counts.items())
 
 
-def _tokenize(demo: Demo, documents: Path, name: str, kind: str = "real") -> Manifest:
+def _tokenize(demo: Demo, documents: Path, name: str) -> Manifest:
     from data_tools.steps.tokenize import tokenize
 
     longest = demo.config.data.max_tokens
-    tokenizer = demo.at("tokenizer")
-    return tokenize([documents], tokenizer, demo.at(name), max_tokens=longest, kind=kind, replace=True)
+    return tokenize([documents], demo.at("tokenizer"), demo.at(name), max_tokens=longest, replace=True)
 
 
 def _embeddings(demo: Demo) -> str:
@@ -189,39 +188,24 @@ def _synthesizer(demo: Demo) -> str:
     return _train(demo, "synthesizer", settings)
 
 
-def _export(demo: Demo) -> str:
-    """In a process of its own: Megatron-core on the CPU changes torch for the whole process."""
-    if is_finished(demo.at("export")):
-        inputs = read_manifest(demo.at("export")).inputs
-        if inputs["run"] != hash_of_input(demo.at("synthesizer")):
-            remove_artifact(demo.at("export"))
-    arguments = ["convert", "export", str(demo.at("synthesizer")), str(demo.at("export"))]
-    arguments += ["--tokenizer", str(demo.at("tokenizer"))]
-    if not is_finished(demo.at("export")) and run_ranks(arguments, processes=1):
-        raise RunFailed("the export failed; the lines above say why")
-    return _counted(read_manifest(demo.at("export")).counts)
-
-
 def _synthesis(demo: Demo) -> str:
-    from data_tools.synthesis.engines import TransformersEngine
+    from data_tools.synthesis.engines.choice import EngineChoice
+    from data_tools.synthesis.filters import Filters
+    from data_tools.synthesis.recipes.sbp import SBP
+    from data_tools.synthesis.requests import Sampling
     from data_tools.synthesis.run import synthesize
+    from megatron_ext.cli.synthesizer import engine_model
 
-    settings = demo.config.synthesis
-    with Progress("sampling", unit="documents") as progress:
+    settings, corpus = demo.config.synthesis, demo.at("corpus_subset")
+    sampling = Sampling(settings.temperature, settings.top_p, settings.max_new_tokens)
+    engine = EngineChoice(model=engine_model(str(demo.at("synthesizer")), corpus), batch=settings.batch)
+    with Progress("synthesis", unit="seeds") as progress:
         manifest = synthesize(
-            demo.at("corpus_subset"), demo.at("tokenizer"),
-            lambda: TransformersEngine(demo.at("export")),
-            demo.at("synthetic"), documents=settings.documents, model=demo.at("export"),
-            max_new_tokens=settings.max_new_tokens, temperature=settings.temperature, top_p=settings.top_p,
-            seed=demo.config.seed, shingle=settings.shingle, batch=settings.batch, replace=True,
-            progress=progress.update,
+            corpus, demo.at("corpus_synthetic"), recipe=SBP(variants=settings.variants, sampling=sampling),
+            engine=engine, filters=Filters.of("sbp", shingle=settings.shingle), documents=settings.documents,
+            seed=demo.config.seed, replace=True, progress=progress.update,
         )  # fmt: skip
     return _counted(manifest.counts)
-
-
-def _synthetic_corpus(demo: Demo) -> str:
-    documents = demo.at("synthetic") / "synthetic.jsonl.zst"
-    return _counted(_tokenize(demo, documents, "corpus_synthetic", kind="synthetic").counts)
 
 
 def _sbp(demo: Demo) -> str:
@@ -273,13 +257,14 @@ def _report(demo: Demo) -> str:
 
 
 def _cost(demo: Demo) -> dict[str, int]:
-    """FLOPs that SBP takes beside its training; prompts are counted at the subset's mean length."""
+    """FLOPs that SBP takes beside its training; prompts and answers are counted at their mean lengths."""
     from megatron_ext.plan.cost import generation_flops
 
-    corpus, made = read_manifest(demo.at("corpus_subset")).counts, read_manifest(demo.at("synthetic")).counts
+    made = read_manifest(demo.at("corpus_synthetic")).counts
+    requests = made["requests"]
     synthesis = generation_flops(
-        demo.config.model, prompt=round(corpus["tokens"] / corpus["documents"]),
-        new=max(1, round(made["tokens"] / made["sampled"])), documents=made["sampled"],
+        demo.config.model, prompt=round(made["prompt_tokens"] / requests),
+        new=max(1, round(made["generated_tokens"] / requests)), documents=requests,
     )  # fmt: skip
     tuning = json.loads((demo.at("synthesizer") / "plan.json").read_text())["budget"]["flops"]
     return {"tuning_flops": tuning, "synthesis_flops": synthesis}
@@ -350,9 +335,7 @@ STAGES: dict[str, tuple[Callable[[Demo], str], str]] = {
     "pairs": (_pairs, "keep related pairs that are not near-duplicates"),
     "baseline": (_baseline, "pretrain on the subset, repeated"),
     "synthesizer": (_synthesizer, "tune the baseline on d2 given d1"),
-    "export": (_export, "write the synthesizer for the sampling engine"),
     "synthesis": (_synthesis, "sample new documents from drawn ones"),
-    "synthetic_corpus": (_synthetic_corpus, "write the synthetic corpus"),
     "sbp": (_sbp, "pretrain on real documents repeated and synthetic ones once"),
     "oracle": (_oracle, "pretrain on all documents"),
     "evaluation": (_evaluation, "held-out loss of each arm"),
@@ -364,7 +347,6 @@ FOLDERS = {
     "baseline": ("arms/baseline",),
     "sbp": ("arms/sbp",),
     "oracle": ("arms/oracle",),
-    "synthesis": ("synthetic",),
-    "synthetic_corpus": ("corpus_synthetic",),
+    "synthesis": ("corpus_synthetic", "corpus_synthetic.ledger"),
 }
 """Folders of a stage, where they are not named like it."""

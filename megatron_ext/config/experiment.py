@@ -64,14 +64,16 @@ class SynthesisConfig:
     """Sampling new documents from the synthesizer."""
 
     documents: PositiveInt
-    """Seeds drawn, with replacement; filters keep fewer."""
+    """Seeds drawn, with replacement."""
+    variants: PositiveInt = 1
+    """New documents for each of them; filters keep fewer."""
     max_new_tokens: PositiveInt
     temperature: Positive = 1.0
     top_p: Annotated[FiniteFloat, Field(gt=0.0, le=1.0)] = 0.9
     shingle: PositiveInt = 13
     """Drop a document in which this many words in a row occur twice."""
     batch: PositiveInt = 64
-    """Documents sampled together. Changes speed and memory."""
+    """Documents sampled together. Changes speed and memory, never what is sampled."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -13,11 +13,11 @@ import numpy as np
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
 from data_tools.errors import InputError
 from data_tools.files import require_file
+from data_tools.permutation import Permutation
 from megatron_ext.config import SourceConfig
 from megatron_ext.data.rows import Row, stretches
 from megatron_ext.plan.extent import Extent
 from megatron_ext.plan.packing import Packing
-from megatron_ext.plan.permutation import Permutation
 from megatron_ext.plan.samples import Sample
 
 PAIRS_FILE = "pairs.npy"

@@ -12,8 +12,8 @@ import torch
 from megatron.core.dist_checkpointing import ShardedTensor
 from megatron.core.dist_checkpointing.mapping import ShardedTensorFactory
 
+from data_tools.permutation import keyed_hash
 from megatron_ext.config import ModelConfig
-from megatron_ext.plan.permutation import keyed_hash
 
 ADDED_TO_THE_RESIDUAL = ("linear_proj.weight", "linear_fc2.weight")
 VOCABULARY = ("word_embeddings.weight", "output_layer.weight")

@@ -26,10 +26,10 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from data_tools.errors import InputError
+from data_tools.permutation import Permutation, keyed_hash
 from megatron_ext.config import BatchConfig, RunConfig
 from megatron_ext.plan.budget import settle
 from megatron_ext.plan.extent import Extent
-from megatron_ext.plan.permutation import Permutation, keyed_hash
 from megatron_ext.plan.phases import Phase, phases_of
 from megatron_ext.plan.resume import difference
 

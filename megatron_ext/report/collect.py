@@ -11,9 +11,9 @@ from data_tools.errors import InputError
 ARMS = ("baseline", "sbp", "oracle")
 STAGES = (
     "clean", "split", "tokenizer", "corpus_all", "corpus_subset", "corpus_heldout", "embeddings", "neighbors", "pairs",
-    "arms/baseline", "synthesizer", "export", "synthetic", "corpus_synthetic", "arms/sbp", "arms/oracle", "evaluation",
+    "arms/baseline", "synthesizer", "corpus_synthetic", "arms/sbp", "arms/oracle", "evaluation",
 )  # fmt: skip
-FILTERS = ("clean", "corpus_all", "corpus_subset", "corpus_heldout", "pairs", "synthetic", "corpus_synthetic")
+FILTERS = ("clean", "corpus_all", "corpus_subset", "corpus_heldout", "pairs", "corpus_synthetic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def collect(experiment: Path) -> dict[str, Any]:
         "synthesizer": synthesizer,
         "cost": _json(experiment / "cost.json") or {"tuning_flops": None, "synthesis_flops": None},
         "filters": {stage: manifests[stage]["counts"] for stage in FILTERS if stage in manifests},
-        "samples": _json(experiment / "synthetic" / "samples.json") or [],
+        "samples": list(_samples(experiment / "corpus_synthetic" / "samples.jsonl")),
         "stages": {
             stage: {"seconds": manifest["seconds"], "command": manifest["command"]}
             for stage, manifest in manifests.items()
@@ -88,7 +88,7 @@ def read_curve(events: Path) -> Curve:
     """
     losses: dict[int, list[float]] = {}
     restarted_at: list[float] = []
-    for number, event in enumerate(_events(events)):
+    for number, event in enumerate(_rows(events)):
         if event["event"] == "step":
             losses[event["step"]] = [event["tokens"], event["loss"]]
         elif event["event"] == "start":
@@ -98,15 +98,23 @@ def read_curve(events: Path) -> Curve:
     return Curve([losses[step] for step in sorted(losses)], restarted_at)
 
 
-def _events(path: Path) -> Iterator[dict[str, Any]]:
+def _samples(path: Path) -> Iterator[dict[str, str]]:
+    """Each synthetic document beside its seed."""
+    for row in _rows(path):
+        for document in row["documents"]:
+            yield {"seed_name": row["seed_name"], "seed_text": row["seed_text"]} | document
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a file, none if there is no such file; a last one without its end is left out."""
     lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
     for number, line in enumerate(lines, start=1):
         try:
             yield json.loads(line)
         except ValueError:
             raise InputError(
-                where=f"{path}:{number}", found="a line that is not JSON", expected="one event a line",
-                fix="The file was changed or damaged; take it from a copy of the run folder.",
+                where=f"{path}:{number}", found="a line that is not JSON", expected="the file as it was written",
+                fix="The file was changed or damaged; take it from a copy of the folder.",
             ) from None  # fmt: skip
 
 

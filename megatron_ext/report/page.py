@@ -13,6 +13,8 @@ from markupsafe import Markup
 HERE = Path(__file__).parent
 NAMES = {"baseline": "Baseline", "sbp": "SBP", "oracle": "Oracle"}
 COLOURS = {"baseline": "#a3803a", "sbp": "#d2521c", "oracle": "#3a7fc4"}
+NOT_DOCUMENTS = ("pages", "tokens", "requests", "prompt_tokens", "generated_tokens")
+"""Counts of stages that have no place among what was kept and dropped."""
 SMOOTHING = 3
 """Steps before and after that go into the running mean of a loss curve."""
 SMALL = 100_000_000
@@ -65,9 +67,9 @@ def answer(report: dict[str, Any]) -> list[str]:
 def filter_rows(counted: dict[str, Any]) -> list[tuple[str, int, str]]:
     """(what, count, share of what came in) of a stage: what came in, what was dropped and why, then the rest."""
     counts = {name: value for name, value in counted.items() if isinstance(value, int)}  # not which libraries, say
-    came_in = next((name for name in ("read", "candidates", "sampled") if name in counts), None)
+    came_in = next((name for name in ("read", "candidates", "drafts") if name in counts), None)
     dropped = [name for name in counts if name.startswith("dropped_")]
-    rest = [name for name in counts if name not in (came_in, *dropped, "pages", "tokens") and counts[name]]
+    rest = [name for name in counts if name not in (came_in, *dropped, *NOT_DOCUMENTS) and counts[name]]
     total = counts[came_in] if came_in else counts.get("documents", 0) + sum(counts[name] for name in dropped)
     return [
         (name.replace("_", " "), counts[name], f"{counts[name] / total:.1%}" if name in dropped and total else "")

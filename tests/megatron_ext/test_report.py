@@ -29,9 +29,10 @@ def experiment(tmp_path):
         (run / "plan.json").write_text(json.dumps({"fingerprint": "x", "budget": budget(name == "sbp")}))
         (run / "results.json").write_text(json.dumps({"heldout": {"loss": loss, "perplexity": 2.0, "tokens": 9}}))
         (run / "events.jsonl").write_text('{"event": "start", "step": 0}\n')
-    (tmp_path / "synthetic").mkdir()
-    sample = {"seed_id": "a", "seed_text": "seed", "text": "<script>alert(1)</script>"}
-    (tmp_path / "synthetic" / "samples.json").write_text(json.dumps([sample]))
+    (tmp_path / "corpus_synthetic").mkdir()
+    made = [{"name": "a#sbp-0-0", "text": "<script>alert(1)</script>"}, {"name": "a#sbp-0-1", "text": "another"}]
+    sample = {"seed_name": "a", "seed_text": "seed", "documents": made, "dropped": []}
+    (tmp_path / "corpus_synthetic" / "samples.jsonl").write_text(line(sample))
     return tmp_path
 
 
@@ -54,6 +55,12 @@ def test_a_synthetic_document_cannot_write_into_the_page(experiment):
     html = (experiment / "report.html").read_text()
     assert "<script>alert(1)" not in html
     assert "&lt;script&gt;alert(1)" in html
+
+
+def test_every_synthetic_document_of_a_sample_stands_beside_its_seed(experiment):
+    shown = [(sample["seed_name"], sample["name"]) for sample in build_report(experiment)["samples"]]
+    assert shown == [("a", "a#sbp-0-0"), ("a", "a#sbp-0-1")]
+    assert "synthetic: a#sbp-0-1" in (experiment / "report.html").read_text()
 
 
 def test_an_unfinished_experiment_says_what_is_missing(experiment):
@@ -102,6 +109,9 @@ def test_all_compute_of_sbp_is_told_the_baseline_of_its_synthesizer_too(experime
 def test_what_a_filter_dropped_is_a_share_of_what_came_in():
     pairs = {"candidates": 200, "dropped_similarity": 50, "dropped_too_long": 0, "pairs": 150}
     assert filter_rows(pairs)[:2] == [("candidates", 200, ""), ("dropped similarity", 50, "25.0%")]
+    drafts = {"documents": 3, "tokens": 90, "drafts": 4, "kept": 3, "requests": 4, "dropped_short": 1}
+    assert filter_rows(drafts)[:2] == [("drafts", 4, ""), ("dropped short", 1, "25.0%")]
+    assert [what for what, *_ in filter_rows(drafts)[2:]] == ["documents", "kept"]
     assert ("dropped too long", 1, "25.0%") in filter_rows({"documents": 3, "dropped_too_long": 1})
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_ext.plan.permutation import Permutation
+from data_tools.permutation import Permutation
 
 
 @given(n=st.integers(1, 3000), key=st.integers())
