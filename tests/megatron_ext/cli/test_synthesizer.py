@@ -55,12 +55,12 @@ def test_what_is_no_run_of_ours_is_left_to_the_engine(trained, tmp_path):
 
 
 def test_a_run_is_exported_once_and_a_checkpoint_of_it_apart(trained, exported, outside_ranks):
-    assert exported == trained / "run" / "exports" / "step_00000002"
+    assert exported == trained / "run" / "exports" / "run-step_00000002"
     made = (exported / "manifest.json").stat().st_mtime_ns
     assert engine_model(str(trained / "run"), trained / "corpus") == str(exported)
     assert (exported / "manifest.json").stat().st_mtime_ns == made
     older = Path(engine_model(str(trained / "run" / "checkpoints" / "step_00000001"), trained / "corpus"))
-    assert older == trained / "run" / "exports" / "step_00000001"
+    assert older == trained / "run" / "exports" / "run-step_00000001"
     assert (older / "model.safetensors").read_bytes() != (exported / "model.safetensors").read_bytes()
 
 
@@ -86,7 +86,7 @@ def test_two_at_once_make_one_export(run, trained):
     both = [subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
     printed = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], printed
-    assert [out.strip() for out, _ in printed] == [str(run / "exports" / "step_00000002")] * 2
+    assert [out.strip() for out, _ in printed] == [str(run / "exports" / "run-step_00000002")] * 2
     assert sum("parameters" in err for _, err in printed) == 1
 
 
