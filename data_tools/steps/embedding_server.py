@@ -5,20 +5,17 @@ longer than the model's limit are the server's to cut or to refuse: `--max-token
 """
 
 import base64
-import os
 import time
 from typing import Any
 
 import numpy as np
 
 from data_tools.errors import EndedEarly, InputError
+from data_tools.http import BUSY, key_headers, pause
 from data_tools.steps.vectors import unit
 
-BUSY = {408, 409, 425, 429, 500, 502, 503, 504}
 AT_THE_START = 3
 """Attempts, before it is said that the address may be wrong."""
-KEY = "OPENAI_API_KEY"
-"""Environment variable with the key that is sent along; no key is sent without it."""
 
 
 class ServerFailed(EndedEarly):
@@ -39,12 +36,11 @@ class EmbeddingServer:
     def __init__(
         self, address: str, model: str, *, concurrency: int, attempts: int, pause: float = 0.5, timeout: float = 120
     ):
-        """`pause`: seconds before the second attempt, doubled with each; `timeout`: seconds for an answer."""
+        """`pause`: seconds before the second attempt, about doubled with each; `timeout`: seconds for an answer."""
         import httpx
 
-        headers = {"Authorization": f"Bearer {os.environ[KEY]}"} if os.environ.get(KEY) else {}
         limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-        self._client = httpx.Client(headers=headers, timeout=timeout, limits=limits)
+        self._client = httpx.Client(headers=key_headers(), timeout=timeout, limits=limits)
         self._address = address.rstrip("/") + "/embeddings"
         self._attempts, self._pause = attempts, pause
         self.name, self.at_once = model, concurrency
@@ -69,7 +65,7 @@ class EmbeddingServer:
 
         request = {"model": self.name, "input": texts, "encoding_format": "base64"}
         for attempt in range(attempts):
-            wait = self._pause * 2**attempt
+            retry_after = ""
             try:
                 answer = self._client.post(self._address, json=request)
                 if answer.status_code == 200:
@@ -78,15 +74,14 @@ class EmbeddingServer:
                 trouble = f"status {answer.status_code}: {answer.text[:200]}"
                 if answer.status_code not in BUSY:
                     break
-                if answer.headers.get("Retry-After", "").isdigit():
-                    wait = max(wait, float(answer.headers["Retry-After"]))
+                retry_after = answer.headers.get("Retry-After", "")
             except httpx.TransportError as error:
                 trouble = f"no answer ({type(error).__name__}: {error})"
             except (KeyError, TypeError, ValueError):
                 trouble = "an answer in another format than OpenAI's"
                 break
             if attempt + 1 < attempts:
-                time.sleep(wait)
+                time.sleep(pause(attempt + 1, first=self._pause, retry_after=retry_after))
         raise ServerFailed(f"{trouble}, after {attempt + 1} attempts")
 
 

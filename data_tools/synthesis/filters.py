@@ -101,15 +101,3 @@ def _seed_shingles(text: str, size: int) -> frozenset[tuple[str, ...]]:
 
 
 _language = lru_cache(maxsize=SEEDS_KEPT)(language_of)
-
-
-def reason_to_drop(text: str, *, shingle: int = 13) -> str | None:
-    """empty, too_short or repetition; None for a document that is kept.
-
-    Args:
-        text: the document.
-        shingle: words in a row that may not occur twice. Source: SBP, synthesis.
-    """
-    rules = Filters(apply=("empty", "short", "repetition"), shingle=shingle)
-    reason = rules.reason(Draft(text=text), "")
-    return "too_short" if reason == "short" else reason

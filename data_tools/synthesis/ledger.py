@@ -28,7 +28,7 @@ from data_tools.synthesis.requests import Answer, Request
 
 SETTINGS = "ledger.json"
 MOST_PARTS = 1024
-REQUESTS_OF_A_PART = 64
+REQUESTS_OF_A_PART = 16
 """At least, as far as it is known beforehand: a few parts can still be shared out evenly."""
 FLUSH_EVERY = 1.0
 """Seconds of answers that a machine which loses its power may lose; a process that is killed loses none."""

@@ -27,7 +27,7 @@ from data_tools.synthesis.ledger import Ledger
 from data_tools.synthesis.origins import write_origins
 from data_tools.synthesis.recipe import Prompt, Recipe
 from data_tools.synthesis.samples_page import Sample, write_page
-from data_tools.synthesis.share import DROPPED, ORIGINS, SAMPLES, SHOWN, Share
+from data_tools.synthesis.share import DAMAGED, DROPPED, ORIGINS, SAMPLES, SHOWN, Share
 from data_tools.text.tokenizer import Tokenizer
 from data_tools.workers import HERE, Team, run_shards
 
@@ -82,7 +82,7 @@ def synthesize(
 
     def build(scratch: Path) -> dict[str, Any]:
         total = documents or (0 if recipe.draws else len(IndexedCorpus(corpus / CORPUS_PREFIX)))
-        parts = Ledger(folder, expected=_expected(documents, budget_tokens)).parts
+        parts = Ledger(folder, expected=_expected(total, budget_tokens)).parts
         share = Share(
             corpus=corpus, recipe=recipe, engine=engine, generator=content, filters=filters, ledger=folder,
             documents=documents, goal=None if budget_tokens is None else -(-budget_tokens // parts), seed=seed,
@@ -92,11 +92,12 @@ def synthesize(
         workers = crew.workers * crew.tasks
         shares = [(tuple(range(number, parts, workers)), made) for number in range(min(workers, parts))]
         counts = _counted(run_shards(share, shares, scratch, crew, None if crew.alone else progress))
+        damaged = counts.pop(DAMAGED, 0)  # no output may tell how often a ledger was damaged meanwhile
         _require_enough(counts, corpus, budget_tokens)
         folders = [made / f"{part:04d}" for part in range(parts)]
         result = _put_together(folders, scratch, tokenizer, recipe, counts)
         _write_samples(folders, scratch, facts, counts)
-        return result
+        return result | ({DAMAGED: damaged} if damaged else {})
 
     settings = {
         "recipe": recipe.name, "version": recipe.version, "recipe_settings": _settings(recipe),
@@ -127,10 +128,10 @@ def _require_an_end(recipe: Recipe, documents: int | None, budget_tokens: int | 
             raise InputError(where=name, found=str(value), expected="at least 1", fix="Give a larger number.")
 
 
-def _expected(documents: int | None, budget_tokens: int | None) -> int:
+def _expected(seeds: int, budget_tokens: int | None) -> int:
     """Requests, roughly."""
-    known = [documents, None if budget_tokens is None else budget_tokens // TOKENS_OF_A_REQUEST]
-    return min((count for count in known if count is not None), default=1 << 20)
+    by_budget = None if budget_tokens is None else budget_tokens // TOKENS_OF_A_REQUEST
+    return min(count for count in (seeds or None, by_budget) if count is not None)
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:

@@ -11,12 +11,9 @@ Shape suffixes: R rows still written, V vocabulary, S tokens of the padded promp
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data_tools.synthesis.requests import Sampling
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +83,16 @@ def decode(model: Any, rows: Sequence[Row], ends: AbstractSet[int]) -> list[Writ
             place_RS = place_RS[:, -1:] + 1
 
 
-def draw(logits_RV: "Tensor", settings: Sequence[Sampling], generators: "Sequence[Generator]") -> "Tensor":
+def draw(logits_RV: Any, settings: Sequence[Sampling], generators: Sequence[Any]) -> Any:
     """One token for each row, shape (R,).
 
     The probabilities are softmax(logits / temperature). With top_p, a token is out if those that are likelier than it
     sum up to top_p already.
 
     Args:
-        logits_RV: float32, shape (R, V).
+        logits_RV: tensor of float32, shape (R, V).
         settings: of each row; temperature 0 takes the likeliest token.
-        generators: of each row, on the device of the logits.
+        generators: torch's, one for each row, on the device of the logits.
     """
     import torch
 
@@ -119,7 +116,7 @@ def draw(logits_RV: "Tensor", settings: Sequence[Sampling], generators: "Sequenc
         race_RV.masked_fill_(out_R[:, None] & (probability_RV <= least_R1), 0)
 
 
-def _padded(prompts: Sequence[list[int]]) -> "tuple[Tensor, Tensor]":
+def _padded(prompts: Sequence[list[int]]) -> tuple[Any, Any]:
     """Ids, and which of them are there: padded on the left, so that all rows go on at the same place."""
     import torch
 

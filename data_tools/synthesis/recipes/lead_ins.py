@@ -10,6 +10,7 @@ _AGREES = r"(?:sure|certainly|of course|absolutely|okay|ok|alright|great|underst
 _SHOWS = r"(?:here(?:['’]s|\s+is|\s+are)|below\s+(?:is|are)|this\s+is|the\s+following\s+is)"
 _DID = r"(?:as\s+(?:you\s+)?requested|i(?:['’]ve|\s+have)?\s+(?:re-?(?:phrased|written|worded|wrote)|paraphrased))"
 _REWRITING = r"(?:paraphras|re-?phras|re-?writ|re-?word)\w*"
+_REWRITTEN = r"(?:paraphrased?|re-?phras(?:ed?|ing)|re-?write|re-?written|re-?worded)"
 _TEXT = r"(?:version|text|document|article|passage|entry|rationale|reasoning|thoughts?|explanation|response|answer)"
 _WORDS = r"[^\n:]{0,200}?"
 _END = r"[*_\"]*:[*_\"]*"
@@ -19,17 +20,19 @@ LEAD_INS = [
     for pattern in (
         # "Sure!"; "Certainly, here is ..."; "Of course." on a line of its own
         rf"{_AGREES}(?:!+\s*|[.,:]?[ \t]*\n\s*|[,.]\s+(?={_SHOWS}|{_DID}|i\b))",
+        r"here\s+(?:you\s+(?:go|are)|it\s+is)\s*[:!.]+\s*",
         # "I'd be happy to help." "I'll rewrite the passage as an article."
         rf"i(?:['’]d|\s+would|['’]ll|\s+will|\s+can)\s+(?:be\s+(?:happy|glad)|help|{_REWRITING})[^\n.!:]{{0,200}}[.!:]+\s*",
         # "Here's a rephrased version of the document, in simple words: ..."
         rf"[*_#\s]*(?:{_SHOWS}\b|{_DID}){_WORDS}\b{_REWRITING}\b{_WORDS}{_END}\s*",
         rf"[*_#\s]*{_DID}\b{_WORDS}{_END}\s*",
         # "Here is the text:" and the text on the next line
-        rf"[*_#\s]*{_SHOWS}\b{_WORDS}\b{_TEXT}\b{_WORDS}{_END}[ \t]*\n\s*",
+        rf"[*_#\s]*(?:here|below)(?:['’]s|\s+is)\b{_WORDS}\b{_TEXT}\b{_WORDS}{_END}[ \t]*\n\s*",
         # "Here is a paraphrased version of the document." in a paragraph of its own
         rf"[*_#\s]*(?:{_SHOWS}\b|{_DID})[^\n]{{0,200}}?\b{_REWRITING}\b[^\n]{{0,200}}[.!][*_]*[ \t]*\n\s*\n\s*",
         # "**Rewritten text:**", "Paraphrase:", "## Rephrased version"
-        rf"[*_#\s]*{_REWRITING}(?:\s+{_TEXT})?(?:\s+of\s+the\s+{_TEXT})?\s*(?:{_END}\s*|[*_]*[ \t]*\n\s*)",
+        rf"[*_#\s]*{_REWRITTEN}(?:\s+{_TEXT})?(?:\s+of\s+the\s+{_TEXT})?\s*{_END}\s*",
+        rf"[*_#\s]*{_REWRITTEN}\s+{_TEXT}(?:\s+of\s+the\s+{_TEXT})?[*_]*[ \t]*\n\s*",
     )
 ]
 RULE = re.compile(r"(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*")

@@ -11,12 +11,13 @@ PARTS = ("question", "answer", "explanation")
 LABEL = re.compile(
     r"""^[\s>#*_•-]*(?:\d+\s*[.):]\s*)?[*_]*                               # list marks, headings, numbers, emphasis
     (?:(?P<letter>[qae])\s*\d*\s*[.)]?[*_]*\s*:                            # Q: A1:
-      |(?P<word>question|answer|explanation|rationale|reason(?:ing)?)s?\s*\#?\d*\s*[.)]?[*_]*\s*(?::|$))
+      |(?P<word>question|answer|explanation|rationale|reason(?:ing)?)s?
+        (?:\s*\#?\d*\s*[.)]?[*_]*\s*(?::|$)|\s*\#?\d+\s*[.)–-]))        # Question: Answer 2. and one on its own line
     [*_]*\s*(?P<rest>.*)$""",
     re.IGNORECASE | re.VERBOSE,
 )
 NUMBERED = re.compile(r"^[\s>#*_•-]*\d+\s*[.):]\s*(?P<rest>.*)$")
-NO_TEXT = re.compile(r"^[\W_]*(?:\d+[.):]?)?[\W_]*$")
+BETWEEN = re.compile(r"^\s*(?:(?:[-*_=#]\s*)+|[*_#\s]*\d+\s*[.):][*_\s]*)$")
 """Rules between records, and numbers on a line of their own."""
 PLACEHOLDER = re.compile(r"^[\[<({][^\[\]<>(){}]*[\])>}]$")
 """`[the answer]`: copied from an example of the layout, not written."""
@@ -37,8 +38,8 @@ def records_of(text: str) -> list[dict[str, str]]:
             if found == "question" or not records or records[-1][found]:
                 records.append(dict.fromkeys(PARTS, ""))
             part = found
-        if records and not NO_TEXT.match(rest):
-            records[-1][part] = f"{records[-1][part]}\n{rest.strip()}".strip()
+        if records and (found or not BETWEEN.match(line)):
+            records[-1][part] += rest + "\n"
     cleaned = [{name: _clean(value) for name, value in record.items()} for record in records]
     return [record for record in cleaned if any(record.values())]
 

@@ -30,7 +30,5 @@ class SBP:
         at_least_one(variants=self.variants)
 
     def write(self, seed: Seed) -> Steps:
-        first = seed.draw * self.variants  # a document that is drawn again gets other answers
-        places = range(first, first + self.variants)
-        answers = yield [Ask(seed.ids, "", self.sampling, index) for index in places]
+        answers = yield [Ask(seed.ids, "", self.sampling, index) for index in range(self.variants)]
         return [Draft.of(answer) for answer in answers]

@@ -164,8 +164,8 @@ def test_a_full_disk_keeps_what_was_there_and_goes_on_when_there_is_room(tmp_pat
 
 
 def test_a_ledger_keeps_its_number_of_parts_whatever_comes_next(tmp_path: Path) -> None:
-    assert Ledger(tmp_path / "ledger", expected=1000).parts == 15
-    assert Ledger(tmp_path / "ledger", expected=1).parts == 15
+    assert Ledger(tmp_path / "ledger", expected=1000).parts == 62
+    assert Ledger(tmp_path / "ledger", expected=1).parts == 62
     assert Ledger(tmp_path / "other", expected=10**9).parts == 1024
     assert Ledger(tmp_path / "few", expected=3).parts == 1
 

@@ -1,0 +1,80 @@
+"""Requests and answers as servers of OpenAI's protocol read and write them; nothing is sent here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from data_tools.synthesis.requests import Answer, Request
+
+PLAIN = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+"""Sent to servers that would else take these from the model's generation_config.json, and so change what is drawn."""
+
+FILL_IN_DEFAULTS = ("vllm", "sglang")
+"""Owners of models, as such servers name themselves in their list."""
+
+
+class NoAnswer(Exception):
+    """What came isn't an answer to the request."""
+
+
+class AnotherModel(Exception):
+    """Another model answers than the one that was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model, as the server's list has it."""
+
+    name: str
+    context: int | None = None
+    """Tokens of prompt and answer, where the server tells."""
+    fills_in: bool = False
+    """Whether it takes what a request leaves open from the model's generation_config.json."""
+
+
+def served(content: Any) -> dict[str, Served]:
+    """Name -> model, of what `/models` answers.
+
+    Raises:
+        NoAnswer: it is no list of models.
+    """
+    try:
+        return {
+            entry["id"]: Served(entry["id"], entry.get("max_model_len"), entry.get("owned_by") in FILL_IN_DEFAULTS)
+            for entry in content["data"]
+        }
+    except (AttributeError, KeyError, TypeError):
+        raise NoAnswer("no list of models as OpenAI's protocol has it") from None
+
+
+def asked(request: Request, model: Served) -> tuple[str, dict[str, Any]]:
+    """(path, body) of a request: a text as what the user of a chat says, token ids as a text to be continued."""
+    sampling = request.sampling
+    body: dict[str, Any] = {
+        "model": model.name, "temperature": sampling.temperature, "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens, "seed": request.seed,
+    } | (PLAIN if model.fills_in else {})  # fmt: skip
+    if isinstance(request.prompt, str):
+        return "/chat/completions", body | {"messages": [{"role": "user", "content": request.prompt}]}
+    if model.context is not None:  # a prompt without any room is the server's to refuse
+        body["max_tokens"] = max(1, min(sampling.max_tokens, model.context - len(request.prompt)))
+    return "/completions", body | {"prompt": list(request.prompt)}
+
+
+def answered(content: Any, model: Served) -> Answer:
+    """What the server wrote.
+
+    Raises:
+        NoAnswer: the body lacks what an answer has, or the server broke it off.
+        AnotherModel: it was written by another model.
+    """
+    try:
+        name, (choice, *_) = content["model"], content["choices"]
+        text = choice["message"]["content"] if "message" in choice else choice["text"]
+        finish, usage = choice["finish_reason"], content.get("usage") or {}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise NoAnswer("an answer in another format than OpenAI's") from None
+    if name != model.name:
+        raise AnotherModel(name)
+    if not isinstance(text, str) or finish not in ("stop", "length"):
+        raise NoAnswer(f"an answer that ended with '{finish}'" if isinstance(text, str) else "an answer without a text")
+    return Answer(text, finish, usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
