@@ -179,6 +179,11 @@ def test_each_question_becomes_a_document_and_one_that_lacks_a_part_is_malformed
     assert [draft.fault for draft in drafts] == ["", "malformed"]
 
 
+def test_a_question_that_a_model_repeats_with_its_answer_is_one_document():
+    drafts = play(QA(variants=2), SEED, written(LIST + "\n\n" + LIST, LIST))[1]
+    assert [draft.fault for draft in drafts] == ["", "malformed"]
+
+
 def test_a_layout_without_explanations_needs_none():
     drafts = play(QA(layout=Prompt("$question -> $answer")), SEED, written(LIST))[1]
     assert [draft.text for draft in drafts] == ["What is a row? -> A line.", "Why? -> Because."]
