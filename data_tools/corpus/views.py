@@ -23,6 +23,9 @@ from data_tools.errors import InputError
 from data_tools.files import write_whole
 
 MEMBER = np.dtype([("corpus", "u1"), ("document", "<i8"), ("begin", "<u4"), ("end", "<u4")])
+REAL = 0
+"""Number of the real corpus among those of a view; the others were made of it."""
+
 MEMBERS, GROUPS, STARTS, SETTINGS = "members.npy", "groups.npy", "starts.npy", "view.json"
 
 Arrange = Callable[[int, np.ndarray], np.ndarray]

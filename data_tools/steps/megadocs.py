@@ -18,7 +18,7 @@ import numpy as np
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
 from data_tools.corpus.manifest import Manifest, read_manifest, run_step
 from data_tools.corpus.origins import read_origins
-from data_tools.corpus.views import GROUPS, MEMBER, MEMBERS, STARTS, write_settings
+from data_tools.corpus.views import GROUPS, MEMBER, MEMBERS, REAL, STARTS, write_settings
 from data_tools.errors import InputError
 from data_tools.permutation import keyed_hash
 from data_tools.steps.chains import chains
@@ -26,8 +26,6 @@ from data_tools.steps.neighbors import IDS, SIMILARITIES
 
 LAYOUTS = ("simple", "stitched", "latent", "related")
 PLACES = ("last", "first", "absent")
-REAL = 0
-"""Number of the real corpus in a view."""
 
 
 def megadocs(

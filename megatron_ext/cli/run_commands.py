@@ -14,7 +14,7 @@ import typer
 from megatron_ext.cli.output import Progress, print_result, say, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from data_tools.corpus.indexed import IndexedCorpus
     from megatron_ext.config import RunConfig
@@ -175,7 +175,7 @@ def _checked_budget(config: "RunConfig", ranks: int) -> dict[str, Any]:
 
     _, sources = check_data(config)
     extents = {name: source.extent for name, source in sources.items()}
-    documents = {name: len(source.corpus) for name, source in sources.items()}
+    documents = {name: sum(map(len, source.corpora)) for name, source in sources.items()}
     budget = arm_budget(config, extents, source_documents=documents)
     return budget | {"ranks": ranks, "memory_per_gpu": dict(memory_per_gpu(config, ranks))}
 
@@ -191,7 +191,7 @@ def _list_samples(config: "RunConfig", steps: str, *, as_json: bool) -> None:
         raise InputError(where="--steps", found=repr(steps), expected="A:B", fix="Give two numbers, such as 10:12.")
     sources = open_sources(config)
     plan = SamplePlan.of(config, {name: source.extent for name, source in sources.items()})
-    names = {name: _document_names(source.corpus) for name, source in sources.items()}
+    names = {name: _document_names(source.corpora) for name, source in sources.items()}
     rows = []
     for step, number, sample in plan.consumed(int(first), int(stop)):
         row = {"step": step} | described(number, sample, sources)
@@ -204,14 +204,23 @@ def _list_samples(config: "RunConfig", steps: str, *, as_json: bool) -> None:
         say("\t".join(map(str, [*list(row.values())[:-1], ", ".join(map(str, row["documents"]))])))
 
 
-def _document_names(corpus: "IndexedCorpus") -> "Callable[[int], str | int]":
-    """Number of a document -> its name; the number itself where the corpus keeps no names."""
+def _document_names(corpora: "Sequence[IndexedCorpus]") -> "Callable[[int], str | int]":
+    """Number of a document, counted through the corpora -> its name; the number itself where one keeps no names."""
+    from bisect import bisect_right
+    from itertools import accumulate
+
     from data_tools.corpus.indexed import file_of
     from data_tools.corpus.names import Names
 
-    if not file_of(corpus.prefix, ".names.npy").exists():
+    if not all(file_of(corpus.prefix, ".names.npy").exists() for corpus in corpora):
         return lambda number: number
-    return Names(corpus.prefix).__getitem__
+    names, firsts = [Names(corpus.prefix) for corpus in corpora], list(accumulate(map(len, corpora), initial=0))
+
+    def name_of(number: int) -> str:
+        corpus = bisect_right(firsts, number) - 1
+        return names[corpus][number - firsts[corpus]]
+
+    return name_of
 
 
 def _print_budget(budget: dict[str, Any]) -> None:

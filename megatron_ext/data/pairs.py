@@ -35,6 +35,7 @@ class Pairs:
     def __init__(self, config: SourceConfig, *, name: str, seed: int, sequence_length: int):
         self.config = config
         self.corpus = IndexedCorpus(config.corpus / CORPUS_PREFIX)
+        self.corpora = [self.corpus]
         self._name, self._seed, self._length = name, seed, sequence_length
         file = require_file(config.pairs / PAIRS_FILE, fix="Make it with `megatron-ext data pairs`.")
         self.pairs = np.load(file, mmap_mode="r")

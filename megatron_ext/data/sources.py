@@ -1,8 +1,8 @@
 """The corpora of a run, opened: rows of tokens by their place in the plan. Needs no torch, so that plans are checked,
 and first rows read, anywhere.
 
-Every source says what it holds (`extent`), gives rows (`row(sample)`) and names the documents in them
-(`documents(sample)`).
+Every source says what it holds (`extent`) and of which `corpora`, gives rows (`row(sample)`) and the numbers of the
+documents in them (`documents(sample)`), counted through its corpora.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,12 @@ from typing import Any
 
 from data_tools.corpus.manifest import read_manifest
 from megatron_ext.config import RunConfig
+from megatron_ext.data.megadocs import Megadocs
 from megatron_ext.data.pairs import Pairs
 from megatron_ext.data.windows import Windows
 from megatron_ext.plan.samples import Sample
 
-Source = Windows | Pairs
+Source = Windows | Pairs | Megadocs
 
 
 def open_source(config: RunConfig, name: str) -> Source:
@@ -23,6 +24,8 @@ def open_source(config: RunConfig, name: str) -> Source:
     source, length = config.sources[name], config.batch.sequence_length
     if source.kind == "pairs":
         return Pairs(source, name=name, seed=config.seed, sequence_length=length)
+    if source.kind == "megadocs":
+        return Megadocs(source, name=name, seed=config.seed, sequence_length=length)
     return Windows(source, sequence_length=length)
 
 

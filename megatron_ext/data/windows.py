@@ -23,6 +23,7 @@ class Windows:
     def __init__(self, config: SourceConfig, *, sequence_length: int):
         self.config = config
         self.corpus = IndexedCorpus(config.corpus / CORPUS_PREFIX)
+        self.corpora = [self.corpus]
         self.extent = Extent.of_windows(self.corpus.token_count, sequence_length)
         self._length = sequence_length
         self._isolated = not config.across_documents

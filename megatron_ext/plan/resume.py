@@ -52,9 +52,9 @@ def _mixtures(planned: list[dict[str, Any]], recorded: list[dict[str, Any]], sam
 def _sources(planned: Mapping[str, Any], recorded: Mapping[str, Any], samples: int) -> str | None:
     for name in sorted({name for phase in _until(recorded["phases"], samples) for name in phase["ratio"]}):
         new, old = planned["sources"][name], recorded["sources"][name]
-        for key in new:
-            if new[key] != old.get(key):
-                return f"The {key} of source {name} was {old.get(key)} and is now {new[key]}."
+        for key in (*new, *(key for key in old if key not in new)):
+            if new.get(key) != old.get(key):
+                return f"The {key} of source {name} was {old.get(key)} and is now {new.get(key)}."
     return None
 
 

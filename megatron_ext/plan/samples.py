@@ -55,6 +55,14 @@ class SourcePlan:
 
     kind: str
     extent: Extent
+    order: str = "shuffled"
+    members: str = "fixed"
+
+    def describe(self) -> dict[str, Any]:
+        """What decides on the order of its samples; defaults that came later are left out, for plans written before."""
+        later = {"order": (self.order, "shuffled"), "members": (self.members, "fixed")}
+        chosen = {name: value for name, (value, default) in later.items() if value != default}
+        return {"kind": self.kind, **asdict(self.extent), **chosen}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +86,10 @@ class SamplePlan:
             InputError: the corpora are too small for what the run asks of them.
         """
         settle(config, extents)
-        sources = {name: SourcePlan(source.kind, extents[name]) for name, source in config.sources.items()}
+        sources = {
+            name: SourcePlan(source.kind, extents[name], source.order, source.members)
+            for name, source in config.sources.items()
+        }
         return cls(seed=config.seed, batch=config.batch, sources=sources, phases=phases_of(config))
 
     @cached_property
@@ -113,7 +124,8 @@ class SamplePlan:
         source = self.sources[name]
         extent = source.extent
         epoch, place = divmod(row, extent.rows)
-        index = _order(self.seed, name, epoch, extent.rows).at(place)
+        in_order = source.order == "in_order"
+        index = place if in_order else _order(self.seed, name, epoch, extent.rows).at(place)
         if source.kind == "pairs":
             return Sample(name, epoch, index)
         cut = _cut(self.seed, name, epoch, extent.size)
@@ -165,9 +177,7 @@ class SamplePlan:
             "order": ORDER,
             "seed": self.seed,
             "sequence_length": self.batch.sequence_length,
-            "sources": {
-                name: {"kind": source.kind, **asdict(source.extent)} for name, source in sorted(self.sources.items())
-            },
+            "sources": {name: source.describe() for name, source in sorted(self.sources.items())},
             "phases": phases,
             "stages": [list(stage) for stage in self.batch.stages()],
         }

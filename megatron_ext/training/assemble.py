@@ -74,7 +74,7 @@ def _batches(config: RunConfig, plan: SamplePlan, sources: dict[str, Source]) ->
 def _documents(sources: dict[str, Source]) -> dict[str, int]:
     """Documents of a corpus; of a source of pairs, its pairs."""
     return {
-        name: source.extent.size if isinstance(source, Pairs) else len(source.corpus)
+        name: source.extent.size if isinstance(source, Pairs) else sum(map(len, source.corpora))
         for name, source in sources.items()
     }
 
