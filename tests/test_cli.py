@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = (
     ["demo"], ["plan"], ["train"], ["eval"], ["report"], ["convert", "import"], ["convert", "export"],
     *(["data", name] for name in
-      ("clean", "dedup", "split", "tokenizer", "tokenize", "embed", "neighbors", "pairs", "verify", "repair", "stats")),
+      ("clean", "dedup", "split", "tokenizer", "tokenize", "embed", "neighbors", "pairs", "megadocs", "verify",
+       "repair", "stats")),
     *(["synth", name] for name in
       ("sbp", "rephrase", "latent-thoughts", "active-reading", "qa", "focal", "paraphrase", "repeat", "custom",
        "templates")),

@@ -15,7 +15,8 @@ from data_tools.corpus.keys import firsts_and_ranks
 
 KINDS = {
     "real": 0, "rephrase": 1, "thought": 2, "pair_d1": 3, "pair_d2": 4, "qa": 5, "synthetic": 6, "paraphrase": 7,
-    "active_reading": 8, "focal": 9, "repeat": 10,
+    "active_reading": 8, "focal": 9, "repeat": 10, "megadoc": 11,
+    "pair": 12,
 }  # fmt: skip
 ROW = np.dtype([("group", "<u8"), ("source", "<i8"), ("kind", "u1"), ("generator", "<u2"), ("order", "<u4")])
 

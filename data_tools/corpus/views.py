@@ -20,7 +20,7 @@ import numpy as np
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
 from data_tools.corpus.manifest import read_manifest
 from data_tools.errors import InputError
-from data_tools.files import write_whole
+from data_tools.files import require_file, write_whole
 
 MEMBER = np.dtype([("corpus", "u1"), ("document", "<i8"), ("begin", "<u4"), ("end", "<u4")])
 REAL = 0
@@ -41,9 +41,9 @@ class View:
         Raises:
             InputError: it isn't there, or a corpus of it has moved or changed.
         """
-        read_manifest(folder)
         self.folder = folder
-        settings = json.loads((folder / SETTINGS).read_text())
+        path = require_file(folder / SETTINGS, fix="Name a folder that `megatron-ext data megadocs` wrote.")
+        settings = json.loads(path.read_text())
         self.corpora = [_opened(folder, Path(entry["path"]), entry["fingerprint"]) for entry in settings["corpora"]]
         self._members = np.load(folder / MEMBERS, mmap_mode="r")
         self._groups = np.load(folder / GROUPS, mmap_mode="r")

@@ -22,7 +22,9 @@ from data_tools.corpus.views import GROUPS, MEMBER, MEMBERS, REAL, STARTS, write
 from data_tools.errors import InputError
 from data_tools.permutation import keyed_hash
 from data_tools.steps.chains import chains
+from data_tools.steps.materialize import materialize_view
 from data_tools.steps.neighbors import IDS, SIMILARITIES
+from data_tools.steps.pairs import require_belonging
 
 LAYOUTS = ("simple", "stitched", "latent", "related")
 PLACES = ("last", "first", "absent")
@@ -38,6 +40,7 @@ def megadocs(
     neighbors: Path | None = None,
     min_similarity: float = 0.0,
     seed: int = 1234,
+    materialize: bool = False,
     replace: bool = False,
 ) -> Manifest:
     """Write a view.
@@ -51,6 +54,7 @@ def megadocs(
         neighbors: folder of `data neighbors`, of the real corpus; for `related`.
         min_similarity: that neighbours in a chain have at least.
         seed: of the order of the groups.
+        materialize: write the tokens out too, so that the folder is a corpus as well.
         replace: remove an output that other inputs or settings made.
 
     Raises:
@@ -61,7 +65,7 @@ def megadocs(
     for folder in synthetic:
         _require_made_of(folder, corpus, settings)
     if neighbors is not None:
-        _require_neighbors_of(neighbors, corpus)
+        require_belonging(corpus, neighbors)
 
     def build(scratch: Path) -> dict[str, Any]:
         table = _Table([corpus, *synthetic])
@@ -75,13 +79,14 @@ def megadocs(
             members, groups = table.stitched(real) if layout == "stitched" else table.latent()
         counts = _write(scratch, *_shuffled(members, groups, seed))
         write_settings(scratch, [corpus, *synthetic])
-        return counts
+        return counts | (materialize_view(scratch) if materialize else {})
 
     inputs = {"corpus": corpus} | {f"synthetic {number}": path for number, path in enumerate(synthetic)}
     if neighbors is not None:
         inputs["neighbors"] = neighbors
     kept = {name: settings[name] for name in ("tokenizer", "vocabulary", "eos") if name in settings}
     options = {"layout": layout, "real": real, "min_similarity": min_similarity, "seed": seed} | kept
+    options |= {"kind": "megadoc", "materialize": materialize}
     return run_step(output, step="megadocs", inputs=inputs, settings=options, build=build, replace=replace)
 
 
@@ -223,13 +228,3 @@ def _require_made_of(folder: Path, corpus: Path, settings: dict[str, Any]) -> No
 def _neighbours(folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
     assert folder is not None  # as _check_options has seen
     return np.load(folder / IDS, mmap_mode="r"), np.load(folder / SIMILARITIES, mmap_mode="r")
-
-
-def _require_neighbors_of(neighbors: Path, corpus: Path) -> None:
-    documents, found = len(IndexedCorpus(corpus / CORPUS_PREFIX)), len(np.load(neighbors / IDS, mmap_mode="r"))
-    if documents != found:
-        raise InputError(
-            where=str(neighbors), found=f"neighbours of {found:,} documents",
-            expected=f"of the {documents:,} of {corpus}",
-            fix="Name the neighbours of this corpus.",
-        )  # fmt: skip

@@ -24,6 +24,7 @@ from data_tools.corpus.manifest import Manifest, read_manifest, run_step
 from data_tools.errors import InputError
 from data_tools.files import join_files
 from data_tools.steps.candidates import CANDIDATES_AT_ONCE, ROW, Rules, all_counts
+from data_tools.steps.materialize import materialize_pairs
 from data_tools.steps.neighbors import IDS, SIMILARITIES
 from data_tools.steps.normalised import FOLDER, normalise, open_normalised
 from data_tools.text.tokenizer import Tokenizer
@@ -49,6 +50,7 @@ def pairs(
     max_per_document: int | None = None,
     both_directions: bool = True,
     shingle_tokenizer: Path | None = None,
+    materialize: bool = False,
     replace: bool = False,
     crew: Team = HERE,
     progress: Progress | None = None,
@@ -69,6 +71,7 @@ def pairs(
         max_per_document: keep so many d2 of each d1, the nearest.
         both_directions: keep (a, b) and (b, a) where both are candidates; else the one with the smaller number first.
         shingle_tokenizer: tokenizer of the normalised text; by default that of the corpus.
+        materialize: write the pairs out too, as a corpus with a loss mask.
         replace: remove an output that other inputs or settings made.
         crew: who works.
         progress: called with (shards done, shards in all), in each of the two rounds.
@@ -83,7 +86,7 @@ def pairs(
     )  # fmt: skip
 
     def build(scratch: Path) -> dict[str, Any]:
-        documents, k = _check(corpus, neighbors)
+        documents, k = require_belonging(corpus, neighbors)
         normalise(corpus, tokenizer.path, scratch, crew, progress)
         shards = _ranges(documents, k)
         counts = all_counts(run_shards(_Sift(corpus, neighbors, scratch, rules), shards, scratch, crew, progress))
@@ -95,17 +98,26 @@ def pairs(
         rows = [folder / ROWS for folder in folders_of(scratch, shards)]
         join_files(rows, scratch / PAIRS, header=npy_header(ROW, (counts["pairs"],)))
         shutil.rmtree(scratch / FOLDER)
-        return {"documents": documents} | counts
+        written = materialize_pairs(corpus, np.load(scratch / PAIRS, mmap_mode="r"), scratch) if materialize else {}
+        return {"documents": documents} | counts | written
 
     settings = {
         "min_similarity": min_similarity, "shingle": shingle, "max_tokens": max_tokens,
         "max_per_document": max_per_document, "both_directions": both_directions,
-        "shingle_tokenizer": {"file": tokenizer.path.name, "hash": tokenizer.hash},
+        "shingle_tokenizer": {"file": tokenizer.path.name, "hash": tokenizer.hash}, **_of_corpus(corpus, materialize),
     }  # fmt: skip
     return run_step(
         output, step="pairs", inputs={"corpus": corpus, "neighbors": neighbors}, settings=settings, build=build,
         replace=replace, task=crew.part,
     )  # fmt: skip
+
+
+def _of_corpus(corpus: Path, materialize: bool) -> dict[str, Any]:
+    """What the manifest of a folder says that is a corpus as well."""
+    known = read_manifest(corpus).settings if materialize else {}
+    return {name: known[name] for name in ("tokenizer", "vocabulary", "eos") if name in known} | (
+        {"materialize": True, "kind": "pair"} if materialize else {}
+    )
 
 
 @dataclass(frozen=True)
@@ -140,8 +152,12 @@ def _ranges(documents: int, k: int) -> list[tuple[int, int]]:
     return ranges(documents, size)
 
 
-def _check(corpus: Path, neighbors: Path) -> tuple[int, int]:
-    """Number of documents and of neighbours of each, once corpus and neighbours are found to belong together."""
+def require_belonging(corpus: Path, neighbors: Path) -> tuple[int, int]:
+    """Number of documents and of neighbours of each, once corpus and neighbours are found to belong together.
+
+    Raises:
+        InputError: they don't.
+    """
     documents = len(IndexedCorpus(corpus / CORPUS_PREFIX))
     ids, similarities = (np.load(neighbors / name, mmap_mode="r") for name in (IDS, SIMILARITIES))
     if ids.shape != similarities.shape or ids.ndim != 2 or len(ids) != documents or not ids.size:

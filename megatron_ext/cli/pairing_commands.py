@@ -94,6 +94,11 @@ def neighbors(
     print_result(result, as_json=as_json)
 
 
+Materialize = Annotated[
+    bool, typer.Option("--materialize", help="Write the tokens out too: .bin and .idx for other trainers.")
+]
+
+
 class Directions(StrEnum):
     """Of (a, b) and (b, a), where both are candidates."""
 
@@ -116,6 +121,7 @@ def pairs(
         None
     ),
     directions: Annotated[Directions, typer.Option(help="Of (a, b) and (b, a) keep both, or one.")] = Directions.BOTH,
+    materialize: Materialize = False,
     workers: Workers = 1,
     replace: Replace = False,
     as_json: AsJson = False,
@@ -132,7 +138,57 @@ def pairs(
         result = step.pairs(
             corpus, neighbors, output,
             min_similarity=min_similarity, shingle=shingle, shingle_tokenizer=shingle_tokenizer, max_tokens=max_tokens,
-            max_per_document=max_per_document, both_directions=directions is Directions.BOTH, replace=replace,
-            crew=crew, progress=progress.update,
+            max_per_document=max_per_document, both_directions=directions is Directions.BOTH,
+            materialize=materialize, replace=replace, crew=crew, progress=progress.update,
         )  # fmt: skip
+    print_result(result, as_json=as_json)
+
+
+class Layout(StrEnum):
+    """What is put together."""
+
+    SIMPLE = "simple"
+    STITCHED = "stitched"
+    LATENT = "latent"
+    RELATED = "related"
+
+
+class Real(StrEnum):
+    """Where the real document stands."""
+
+    LAST = "last"
+    FIRST = "first"
+    ABSENT = "absent"
+
+
+@app.command()
+def megadocs(
+    corpus: Annotated[Path, typer.Argument(help="The real corpus.")],
+    output: Output,
+    synthetic: Annotated[
+        list[Path] | None, typer.Option(help="Corpus that `synth` made of it. May be repeated; members keep the order.")
+    ] = None,
+    layout: Annotated[
+        Layout, typer.Option(help="Documents on their own, stitched, with thoughts in them, or chains of neighbours.")
+    ] = Layout.STITCHED,
+    real: Annotated[Real, typer.Option(help="Where the real document stands among the others.")] = Real.LAST,
+    neighbors: Annotated[Path | None, typer.Option(help="Folder written by `data neighbors`, for related.")] = None,
+    min_similarity: Annotated[float, typer.Option(help="Of neighbours in a chain.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of the order of the megadocs.")] = 1234,
+    materialize: Materialize = False,
+    replace: Replace = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put documents together to megadocs: an order over corpora, which a run reads with `kind: megadocs`.
+
+    \b
+    Example: megatron-ext data megadocs work/corpus work/stitched --synthetic work/rephrased
+    Example: megatron-ext data megadocs work/corpus work/latent --synthetic work/thoughts --layout latent
+    """
+    from data_tools.steps import megadocs as step
+
+    result = step.megadocs(
+        corpus, synthetic or [], output, layout=layout.value, real=real.value, neighbors=neighbors,
+        min_similarity=min_similarity, seed=seed, materialize=materialize, replace=replace,
+    )  # fmt: skip
     print_result(result, as_json=as_json)

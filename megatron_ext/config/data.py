@@ -13,7 +13,7 @@ class SourceConfig:
     """One corpus of a mixture."""
 
     corpus: AnyPath
-    """Folder of the corpus, as `data tokenize` or `synth` wrote it; of megadocs, the view that `data megadocs` wrote."""
+    """Folder of the corpus, as `data tokenize` or `synth` wrote it; of megadocs, the view of `data megadocs`."""
     tokens: PositiveInt | None = None
     """Tokens that the run trains on from this source, repeats included: whole rows of sequence_length. None where the
     run has `phases`, which say it."""

@@ -175,7 +175,7 @@ def test_a_key_given_twice_is_refused_with_both_lines(refused):
         ("vocabulary: 512", "vocabulary: 512, head_dim: 7", "head_dim 7"),
         ("global_batch: 8", "global_batch: 8\n  micro_batch: 3", "a multiple of 3"),
         ("tokens: 4096", "tokens: 4096\n    kind: pairs", "without a folder of pairs"),
-        ("tokens: 4096", "tokens: 4096\n    kind: pair", "'windows' or 'pairs'"),
+        ("tokens: 4096", "tokens: 4096\n    kind: pair", "'windows', 'pairs' or 'megadocs'"),
         ("    tokens: 4096\n", "", "no tokens for real"),
         ("schedule:", "layout: {tensor: 4}\nschedule:", "kv_heads 2"),
         ("schedule:", "tracking: {wandb: off}\nschedule:", "quote"),

@@ -9,7 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from data_tools.corpus.groups import page_of
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
+from data_tools.corpus.names import Names
+from data_tools.corpus.verify import verify
 from data_tools.corpus.views import View
 from data_tools.errors import InputError
 from data_tools.steps.chains import chains
@@ -19,6 +22,7 @@ from data_tools.synthesis.filters import Filters
 from data_tools.synthesis.recipe import Draft, Seed, Steps
 from data_tools.synthesis.run import synthesize
 from data_tools.text.tokenizer import Tokenizer
+from tests.data_tools.steps.corpora import corpus_of, neighbors_of
 from tests.support import make_corpus
 
 DOCUMENTS = 12
@@ -183,3 +187,36 @@ def test_chains_follow_the_nearest_document_that_is_left_and_take_each_once() ->
     assert firsts.tolist() == [0, 1]
     order, firsts = chains(ids, similarities, least=0.85)
     assert [part.tolist() for part in np.split(order, firsts[1:])] == [[2], [3], [4], [0, 1]]
+
+
+@pytest.mark.parametrize("layout", ["simple", "stitched", "latent"])
+def test_a_view_that_is_written_out_is_a_corpus_with_the_same_tokens(place: Path, tmp_path: Path, layout: str) -> None:
+    synthetic = place / ("thoughts" if layout == "latent" else "said")
+    counts = megadocs(place / "corpus", [synthetic], tmp_path / "view", layout=layout, materialize=True).counts
+    view, written = View(tmp_path / "view"), IndexedCorpus(tmp_path / "view" / CORPUS_PREFIX)
+    assert np.array_equal(written.tokens(0, written.token_count), view.tokens(0, view.size))
+    assert written.lengths.tolist() == [view.span(group)[1] - view.span(group)[0] for group in range(len(view))]
+    assert counts["written_documents"] == len(view)
+    verify(tmp_path / "view")
+    names = list(Names(tmp_path / "view" / CORPUS_PREFIX))
+    assert len(set(names)) == len(names)
+    assert {page_of(name) for name in names} == {f"manual/{number}" for number in range(DOCUMENTS)}
+
+
+def test_megatron_core_reads_a_view_that_was_written_out(place: Path, tmp_path: Path) -> None:
+    from megatron.core.datasets.indexed_dataset import IndexedDataset
+
+    megadocs(place / "corpus", [place / "said"], tmp_path / "view", materialize=True)
+    view, theirs = View(tmp_path / "view"), IndexedDataset(str(tmp_path / "view" / CORPUS_PREFIX))
+    assert [theirs[group].tolist() for group in range(len(theirs))] == [tokens.tolist() for tokens in groups_of(view)]
+
+
+def test_related_documents_stand_beside_each_other(tmp_path: Path) -> None:
+    corpus = corpus_of([f"word{number} only" for number in range(6)], tmp_path / "corpus")
+    neighbors = neighbors_of(
+        [[(3, 0.9)], [(4, 0.9)], [(5, 0.9)], [(0, 0.9)], [(1, 0.9)], [(2, 0.1)]], 1, tmp_path / "near"
+    )
+    megadocs(corpus, [], tmp_path / "view", layout="related", neighbors=neighbors, min_similarity=0.5)
+    view = View(tmp_path / "view")
+    chains_found = [view.members(group)["document"].tolist() for group in range(len(view))]
+    assert sorted(map(sorted, chains_found)) == [[0, 3], [1, 4], [2], [5]]

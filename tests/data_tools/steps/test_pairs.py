@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
+from data_tools.corpus.verify import verify
 from data_tools.errors import InputError
 from data_tools.steps import candidates, normalised
 from data_tools.steps.pairs import pairs
@@ -17,6 +18,7 @@ from data_tools.text.shingles import normalised as normal_text
 from data_tools.text.tokenizer import Tokenizer
 from data_tools.workers import OthersAtWork, Team, team
 from tests.data_tools.steps.corpora import WORDS, corpus_of, neighbors_of, tokenizer
+from tests.support import make_corpus
 
 ROOT = Path(__file__).parents[3]
 COUNT, K = 700, 6
@@ -184,3 +186,21 @@ def test_neighbours_of_another_corpus_are_refused(given, tmp_path):
     beyond = neighbors_of([[(0, 0.9)]] * (COUNT - 1) + [[(COUNT, 0.9)]], 1, tmp_path / "beyond")
     with pytest.raises(InputError, match=rf"row {COUNT - 1}: found document {COUNT}"):
         pairs(corpus, beyond, tmp_path / "p")
+
+
+def test_pairs_that_are_written_out_are_documents_with_a_mask_over_d2_and_its_end(tmp_path):
+    corpus = make_corpus(tmp_path, documents=9)
+    neighbors = neighbors_of([[((number + 1) % 9, 0.9)] for number in range(9)], 1, tmp_path / "near")
+    counts = pairs(corpus, neighbors, tmp_path / "p", min_similarity=0.2, shingle=99, materialize=True).counts
+    real, written = IndexedCorpus(corpus / CORPUS_PREFIX), IndexedCorpus(tmp_path / "p" / CORPUS_PREFIX)
+    mask = np.fromfile(tmp_path / "p" / "corpus.loss_mask.bin", dtype=np.uint8)
+    rows = np.load(tmp_path / "p" / "pairs.npy")
+    assert counts["written_documents"] == len(written) == len(rows)
+    place = 0
+    for number, row in enumerate(rows):
+        d1, d2 = (real.document(int(row[name])) for name in ("d1", "d2"))
+        assert written.document(number).tolist() == [*d1, *d2]
+        assert mask[place : place + len(d1) + len(d2)].tolist() == [0] * len(d1) + [1] * len(d2)
+        place += len(d1) + len(d2)
+    assert place == len(mask)
+    verify(tmp_path / "p")
