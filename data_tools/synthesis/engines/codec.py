@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.errors import InputError
+from data_tools.synthesis.engines.engine import no_room
 from data_tools.synthesis.requests import Answer, Prompt, Request
 from data_tools.text.tokenizer import HF_CONFIG, HF_MODEL, MODEL, Tokenizer
 
@@ -54,8 +55,7 @@ class Codec:
             )  # fmt: skip
         if context is None or len(prompt) < context:
             return prompt, most if context is None else min(most, context - len(prompt))
-        why = f"the prompt has {len(prompt)} tokens, which leave no room in a context of {context}"
-        return Answer(why, "refused", len(prompt))
+        return Answer(no_room(len(prompt), context), "refused", len(prompt))
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Ids as they are; a text as what the user of a chat model says, if the model has a template for that."""

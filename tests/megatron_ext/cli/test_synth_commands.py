@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import typer
 
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
 from data_tools.corpus.manifest import read_manifest
-from megatron_ext.cli.main import main
+from megatron_ext.cli.main import app, main
 from tests.reciting_model import make_reciting_model
-from tests.support import make_corpus
+from tests.support import ROOT, make_corpus
 
 ANSWER = """## Make flashcards
 Turn statements into short prompts.
@@ -95,13 +96,18 @@ def test_the_examples_in_the_help_run(command, here, capsys):
     assert (here / output / "samples.html").is_file()
 
 
-def test_examples_with_a_server_or_a_gpu_are_read_by_the_parser(capsys, here):
-    """They fail for want of either, not because of an option."""
-    for command in MADE:
-        for words in examples_of(command, capsys):
-            if "--engine" in words:
-                assert main(words) in (1, 2)
-                assert "No such option" not in capsys.readouterr().err
+@pytest.mark.parametrize("place", ["README.md", "docs/synthesis.md", *MADE])
+def test_commands_that_are_shown_are_read_by_the_parser(place, capsys):
+    if place in MADE:
+        shown = examples_of(place, capsys)
+    else:
+        text = (ROOT / place).read_text().replace("\\\n", "")
+        lines = re.findall(r"^(?:srun )?megatron-ext (synth .*)$", text, re.MULTILINE)
+        shown = [shlex.split(line, comments=True) for line in lines]
+    assert shown
+    commands = typer.main.get_command(app).commands["synth"].commands
+    for _, name, *words in shown:
+        assert commands[name].make_context(name, words)
 
 
 def test_a_packaged_prompt_is_written_out_edited_and_used(here, capsys):
