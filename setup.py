@@ -19,6 +19,7 @@ CORE = [
     "pyyaml",
     "rich",
     "safetensors",
+    "scipy",
     "sentencepiece",
     "tensorboard",
     "tokenizers",
