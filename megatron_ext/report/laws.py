@@ -145,11 +145,14 @@ def _line(x: np.ndarray, losses: np.ndarray, b: float) -> tuple[np.ndarray, np.n
 def _draws(x: np.ndarray, a: float, b: float, c: float, residual: float, seed: int) -> np.ndarray:
     """Parameters of fits to points that scatter about the law as these do: a parametric bootstrap.
 
-    The parameters hang together, and C's uncertainty is lopsided, so no covariance would do.
+    The parameters hang together, and C's uncertainty is lopsided, so no covariance would do. How far points scatter is
+    itself unsure where they are few: each draw has its own size, as Student's t has.
     """
     chance = np.random.default_rng(seed)
     candidates = np.exp(np.linspace(np.log(max(SMALLEST_B, b / 6)), np.log(min(LARGEST_B, b * 6)), 250))
-    scattered = a * x**-b + c + chance.normal(0, residual, size=(DRAWS, len(x)))
+    free = len(x) - FEWEST
+    sizes = residual * np.sqrt(free / chance.chisquare(free, size=(DRAWS, 1)))
+    scattered = a * x**-b + c + sizes * chance.normal(size=(DRAWS, len(x)))
     best = np.full(DRAWS, np.inf)
     found = np.empty((DRAWS, 3))
     for other in candidates:
