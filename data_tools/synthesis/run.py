@@ -27,7 +27,7 @@ from data_tools.synthesis.ledger import Ledger
 from data_tools.synthesis.origins import write_origins
 from data_tools.synthesis.recipe import Prompt, Recipe
 from data_tools.synthesis.samples_page import Sample, write_page
-from data_tools.synthesis.share import DROPPED, ORIGINS, SAMPLES, SHOWN, Share
+from data_tools.synthesis.share import DAMAGED, DROPPED, ORIGINS, SAMPLES, SHOWN, Share
 from data_tools.text.tokenizer import Tokenizer
 from data_tools.workers import HERE, Team, run_shards
 
@@ -92,11 +92,12 @@ def synthesize(
         workers = crew.workers * crew.tasks
         shares = [(tuple(range(number, parts, workers)), made) for number in range(min(workers, parts))]
         counts = _counted(run_shards(share, shares, scratch, crew, None if crew.alone else progress))
+        damaged = counts.pop(DAMAGED, 0)  # no output may tell how often a ledger was damaged meanwhile
         _require_enough(counts, corpus, budget_tokens)
         folders = [made / f"{part:04d}" for part in range(parts)]
         result = _put_together(folders, scratch, tokenizer, recipe, counts)
         _write_samples(folders, scratch, facts, counts)
-        return result
+        return result | ({DAMAGED: damaged} if damaged else {})
 
     settings = {
         "recipe": recipe.name, "version": recipe.version, "recipe_settings": _settings(recipe),

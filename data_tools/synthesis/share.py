@@ -29,6 +29,9 @@ from data_tools.synthesis.writing import Writing
 ORIGINS, DROPPED, SAMPLES = "origins.bin", "dropped.jsonl.zst", "samples.jsonl.zst"
 """Of a part, beside its tokens."""
 
+DAMAGED = "damaged_answers"
+"""Count of lines of the ledger that were asked again."""
+
 SHOWN = 20
 """Seeds of each part beside what was made of them, for samples."""
 
@@ -62,6 +65,7 @@ class Share:
             with LedgerPart(ledger.file(part), writing=False) as answers:
                 writings = _replayed(self.recipe, self.generator, answers, seeds.of_part(part, ledger.parts))
                 counts.update(maker.write(writings, folder / f"{part:04d}", self.goal))
+                counts[DAMAGED] += answers.damaged
         return dict(counts)
 
 
