@@ -84,7 +84,7 @@ def test_a_style_is_a_template_and_asks_something_else():
 
 def test_paraphrases_are_asked_as_rephrasings_are_with_a_template_of_their_own():
     [[ask]], [draft] = play(Paraphrase(), SEED, written("Paraphrase: b"))
-    assert "Paraphrase the document" in ask.prompt
+    assert ask.prompt.startswith("Paraphrase the following text")
     assert draft.text == "b"
     assert (Paraphrase.name, Paraphrase.kind) == ("paraphrase", "paraphrase")
 
