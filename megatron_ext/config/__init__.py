@@ -5,7 +5,7 @@ a whole experiment is. `loading.py` reads both from YAML and turns everything th
 `InputError` that names its line and its remedy.
 """
 
-from megatron_ext.config.data import PhaseConfig, SourceConfig
+from megatron_ext.config.data import BlendConfig, PhaseConfig, SourceConfig
 from megatron_ext.config.experiment import (
     DataConfig,
     ExperimentConfig,
@@ -21,6 +21,7 @@ from megatron_ext.config.training import BatchConfig, LimitsConfig, OptimizerCon
 
 __all__ = [
     "BatchConfig",
+    "BlendConfig",
     "CheckpointConfig",
     "DataConfig",
     "Duration",

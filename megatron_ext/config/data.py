@@ -1,8 +1,9 @@
 """The corpora of a run and the phases of their mixture."""
 
+from fractions import Fraction
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 
 from megatron_ext.config.fields import STRICT, AnyPath, UnfitError
@@ -70,3 +71,46 @@ class PhaseConfig:
         """Tokens of the phase."""
         asked = sum(self.tokens.values())
         return asked if self.stop is None else min(self.stop, asked)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BlendConfig:
+    """A real stream, read so many times, beside synthetic ones that get a share of all steps."""
+
+    real: str = "real"
+    """The source that the epochs are of."""
+    epochs: PositiveInt
+    """How often the real source is read."""
+    steps_per_epoch: PositiveInt
+    """Steps in which it is read once: the whole steps that its corpus holds; checked against it before the run."""
+    weights: Annotated[dict[str, Annotated[FiniteFloat, Field(gt=0, lt=1)]], Field(min_length=1)]
+    """Synthetic source -> its share of the run."""
+
+    @model_validator(mode="after")
+    def _weights_leave_room(self) -> Self:
+        if self.real_share <= 0 or self.real in self.weights:
+            raise UnfitError(
+                found=f"weights {self.weights} beside the real source {self.real}",
+                expected="synthetic sources whose weights sum up to less than 1",
+                fix="Leave the real source out of `weights`, and some share to it.",
+            )
+        return self
+
+    @property
+    def real_share(self) -> Fraction:
+        """1 - w."""
+        # Of the number as it is written: 1 - 0.9 in binary would cost a step.
+        return 1 - sum((Fraction(str(weight)) for weight in self.weights.values()), Fraction(0))
+
+    @property
+    def steps(self) -> int:
+        """Of the run. Source: megadocs, total steps = int(steps_per_epoch * E / (1 - w))."""
+        return int(self.steps_per_epoch * self.epochs / self.real_share)
+
+    def tokens(self, *, global_batch: int, sequence_length: int) -> dict[str, int]:
+        """Source -> tokens of the run: whole rows, which sum up to whole steps."""
+        rows = self.steps * global_batch
+        shares = {name: int(rows * Fraction(str(weight))) for name, weight in sorted(self.weights.items())}
+        return {
+            name: count * sequence_length for name, count in {self.real: rows - sum(shares.values()), **shares}.items()
+        }

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 
-from megatron_ext.config.data import PhaseConfig, SourceConfig
+from megatron_ext.config.data import BlendConfig, PhaseConfig, SourceConfig
 from megatron_ext.config.fields import STRICT, AnyPath, UnfitError, require_whole
 from megatron_ext.config.model import LayoutConfig, ModelConfig, require_layout
 from megatron_ext.config.training import BatchConfig, LimitsConfig, OptimizerConfig, ScheduleConfig
@@ -47,6 +47,8 @@ class RunConfig:
     """Name in the mixture -> corpus. The order of the names changes nothing."""
     phases: tuple[PhaseConfig, ...] = ()
     """Mixtures one after the other. Empty: one phase, of each source's `tokens`."""
+    blend: BlendConfig | None = None
+    """One phase, told by epochs of the real source and weights of the others, in place of tokens."""
     batch: BatchConfig
     schedule: ScheduleConfig
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
@@ -70,6 +72,10 @@ class RunConfig:
         """The phases, also where the sources say their tokens themselves."""
         if self.phases:
             return self.phases
+        if self.blend:
+            batch = self.batch
+            tokens = self.blend.tokens(global_batch=batch.global_batch, sequence_length=batch.sequence_length)
+            return (PhaseConfig(tokens=tokens),)
         return (PhaseConfig(tokens={name: source.tokens or 0 for name, source in self.sources.items()}),)
 
     @property
@@ -111,6 +117,21 @@ class RunConfig:
 
 def _require_tokens_in_one_place(run: RunConfig) -> None:
     counted = [name for name, source in run.sources.items() if source.tokens is not None]
+    if run.blend:
+        named = {run.blend.real, *run.blend.weights}
+        if counted or run.phases or named != set(run.sources):
+            raise UnfitError(
+                found="a blend of " + ", ".join(sorted(named))
+                + (" beside tokens of sources or phases" if counted or run.phases else ""),
+                expected=f"the sources {', '.join(sorted(run.sources))}, whose tokens nothing else says",
+                fix="Name each source in `blend`, and leave `phases` and the sources' `tokens` out.",
+            )  # fmt: skip
+        if run.batch.ramp:
+            raise UnfitError(
+                found="a blend with a ramp of the global batch", expected="steps of one size, which the blend counts",
+                fix="Leave batch.ramp out, or write tokens.",
+            )  # fmt: skip
+        return
     if not run.phases:
         missing = sorted(set(run.sources) - set(counted))
         if missing:

@@ -36,12 +36,26 @@ def settle(config: RunConfig, extents: Mapping[str, Extent]) -> None:
                 expected="at least one pair" if pairs else f"at least one row of {length} tokens",
                 fix="Keep pairs of lower similarity." if pairs else "Add documents, or lower batch.sequence_length.",
             )
+    _require_steps_per_epoch(config, extents)
     given = dict.fromkeys(config.sources, 0)
     for number, phase in enumerate(phases_of(config)):
         for name, rows in phase.rows_before(phase.stop).items():
             given[name] += rows
             where = f"phases.{number}.tokens.{name}" if config.phases else f"sources.{name}.tokens"
             _require_epochs(config, name, given[name], extents[name], where)
+
+
+def _require_steps_per_epoch(config: RunConfig, extents: Mapping[str, Extent]) -> None:
+    blend = config.blend
+    if blend is None:
+        return
+    holds = extents[blend.real].rows // config.batch.global_batch
+    if holds != blend.steps_per_epoch:
+        raise InputError(
+            where="blend.steps_per_epoch", found=str(blend.steps_per_epoch),
+            expected=f"{holds}: the whole steps of {config.batch.tokens_per_step} tokens in sources.{blend.real}",
+            fix="Correct the number, or name the corpus that it is of.",
+        )  # fmt: skip
 
 
 def _require_epochs(config: RunConfig, name: str, rows: int, extent: Extent, where: str) -> None:
