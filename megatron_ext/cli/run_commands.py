@@ -4,6 +4,7 @@
 what can be checked without torch, then start themselves again once for each rank.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -123,6 +124,12 @@ def train(
 def evaluate(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
     heldout: Annotated[Path, typer.Option(help="Folder of the held-out corpus.")],
+    by_position: Annotated[
+        bool, typer.Option("--by-position", help="Instead, the loss by position on documents that fill a row.")
+    ] = False,
+    ensemble: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Instead, the loss of the runs together, written to this file.")
+    ] = None,
     processes: Processes = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -130,6 +137,7 @@ def evaluate(
 
     \b
     Example: megatron-ext eval runs/demo/arms/baseline runs/demo/arms/sbp --heldout runs/demo/corpus_heldout
+    Example: megatron-ext eval runs/seed1 runs/seed2 runs/seed3 --heldout corpora/heldout --ensemble runs/ensemble.json
     """
     from megatron_ext.cli.local import inside_ranks, run_ranks
     from megatron_ext.config import require_ranks
@@ -140,14 +148,35 @@ def evaluate(
         layout = check_inputs(runs, heldout)[0][0].layout
         require_ranks(layout, processes, where=f"{runs[0]}, key 'layout'")
         arguments = ["eval", *map(str, runs), "--heldout", str(heldout)] + ["--json"] * as_json
+        arguments += ["--by-position"] * by_position + (["--ensemble", str(ensemble)] if ensemble else [])
         raise typer.Exit(run_ranks(arguments, processes=processes))
 
-    from megatron_ext.evaluation import perplexity
-
-    with Progress("evaluation", unit="runs") as progress:
-        results = perplexity.evaluate(runs, heldout, progress=progress.update)
+    with Progress("evaluation", unit="passes") as progress:
+        results = _results(runs, heldout, by_position=by_position, ensemble=ensemble, progress=progress)
     if _is_first_rank():
         print_result(results, as_json=as_json)
+
+
+def _results(
+    runs: list[Path], heldout: Path, *, by_position: bool, ensemble: Path | None, progress: Progress
+) -> dict[str, Any]:
+    from megatron_ext.evaluation import ensemble as ensembles
+    from megatron_ext.evaluation import perplexity, positions
+    from megatron_ext.report.laws import described, fit_or_reason
+
+    if by_position:
+        return positions.evaluate_positions(runs, heldout)
+    if ensemble is None:
+        return perplexity.evaluate(runs, heldout, progress=progress.update)
+    losses = ensembles.evaluate_ensemble(runs, heldout, progress=progress.update)
+    result = {"members": [str(run) for run in runs], "losses": losses} | described(
+        fit_or_reason(range(1, len(losses) + 1), losses, what="members")
+    )
+    if _is_first_rank():
+        from data_tools.files import write_whole
+
+        write_whole(ensemble, json.dumps(result, indent=1) + "\n")
+    return result
 
 
 def report(

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,36 +68,46 @@ def windows(corpus: IndexedCorpus, sequence_length: int) -> Iterator[Row]:
 def _evaluate_run(run: Path, config: RunConfig, corpus: IndexedCorpus) -> dict[str, float]:
     import torch
 
+    model = opened(run, config)
+    with torch.no_grad():
+        found = forward_backward(model, share(list(windows(corpus, config.batch.sequence_length)), config), config,
+                                 forward_only=True)  # fmt: skip
+    loss, tokens = found.loss, found.trained
+    heldout = {"loss": loss, "perplexity": math.exp(loss), "tokens": tokens, "documents": len(corpus)}
+    if platform.is_first_rank():
+        record(run, "heldout", heldout)
+    return heldout
+
+
+def record(run: Path, name: str, value: Any) -> None:
+    """Put one result into a run's `results.json`, beside the others."""
+    path = run / RESULTS
+    known = json.loads(path.read_text()) if path.exists() else {}
+    write_whole(path, json.dumps(known | {name: value}, indent=1) + "\n")
+
+
+def opened(run: Path, config: RunConfig) -> list[Any]:
+    """This rank's chunks of a run's model, with the weights of its newest checkpoint."""
     from megatron_ext.checkpoint.folders import require_latest
     from megatron_ext.checkpoint.loading import load
     from megatron_ext.model import build_model
 
     model = build_model(
-        config.model,
-        sequence_length=config.batch.sequence_length,
-        layout=config.layout,
-        precision=config.precision,
+        config.model, sequence_length=config.batch.sequence_length, layout=config.layout, precision=config.precision
     )
     load(require_latest(run), model=model, optimizer=None)
     for chunk in model:
         chunk.eval()
-    with torch.no_grad():
-        found = forward_backward(model, _share(corpus, config), config, forward_only=True)
-    loss, tokens = found.loss, found.trained
-    heldout = {"loss": loss, "perplexity": math.exp(loss), "tokens": tokens, "documents": len(corpus)}
-    if platform.is_first_rank():
-        write_whole(run / RESULTS, json.dumps({"heldout": heldout}, indent=1) + "\n")
-    return heldout
+    return model
 
 
-def _share(corpus: IndexedCorpus, config: RunConfig) -> Iterator[Batch]:
-    """This rank's micro batches; filled up with masked rows so that every rank has as many."""
+def share(rows: list[Row], config: RunConfig) -> Iterator[Batch]:
+    """This rank's micro batches of some rows; filled up with masked rows so that every rank has as many."""
     from megatron.core import parallel_state
 
     rank, ranks = parallel_state.get_data_parallel_rank(), parallel_state.get_data_parallel_world_size()
     size, length = config.batch.micro_batch, config.batch.sequence_length
-    rows = list(windows(corpus, length))
-    rows += [filling_row(length)] * (-len(rows) % (size * ranks))
+    rows = rows + [filling_row(length)] * (-len(rows) % (size * ranks))
     for start in range(rank * size, len(rows), size * ranks):
         # All rows come from the one corpus: which of the run's sources they are counted under does not matter.
         yield stack(rows[start : start + size], [0] * size)

@@ -9,6 +9,7 @@ Models (repetition).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -125,6 +126,22 @@ def fit(x: Sequence[float], losses: Sequence[float], *, what: str = "points", se
     if draws is not None:
         draws[:, 0] *= scale ** draws[:, 1]
     return PowerLaw(float(a) * scale**b, b, float(c), len(at), residual, draws)
+
+
+def fit_or_reason(x: Sequence[float], losses: Sequence[float], *, what: str) -> PowerLaw | str:
+    """The law, or why there is none: too few points, or they follow none."""
+    try:
+        return fit(x, losses, what=what)
+    except InputError as error:
+        return str(error).splitlines()[0]
+
+
+def described(law: PowerLaw | str) -> dict[str, Any]:
+    """A law, or why there is none, as plain values."""
+    if isinstance(law, str):
+        return {"law": None, "no_law": law}
+    limit = {"value": law.limit.value, "low": law.limit.low, "high": law.limit.high}
+    return {"law": {"a": law.a, "b": law.b, "c": limit, "points": law.points, "residual": law.residual}}
 
 
 def worth(unique: float, repeats: float) -> float:

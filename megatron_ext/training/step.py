@@ -20,8 +20,13 @@ from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch
 from megatron_ext.training.metrics import StepLoss
 
+Watch = Callable[[Tensor, Tensor], None]
+"""watch(losses_RS, loss_mask_RS), float32, on the first tensor rank of the last stage."""
 
-def forward_backward(model: list[Any], batches: Iterable[Batch], config: RunConfig, *, forward_only: bool) -> StepLoss:
+
+def forward_backward(
+    model: list[Any], batches: Iterable[Batch], config: RunConfig, *, forward_only: bool, watch: Watch | None = None
+) -> StepLoss:
     """Run the schedule; with `forward_only` no gradient is made. Returns the loss over all ranks.
 
     Args:
@@ -29,10 +34,11 @@ def forward_backward(model: list[Any], batches: Iterable[Batch], config: RunConf
         batches: this rank's micro batches; every rank has as many.
         config: the run.
         forward_only: whether this is an evaluation.
+        watch: is shown the losses of each micro batch, in their order.
     """
     listed = _filled(list(batches), config)
     results = get_forward_backward_func()(
-        forward_step_func=partial(_forward_step, sources=len(config.sources)),
+        forward_step_func=partial(_forward_step, sources=len(config.sources), watch=watch),
         # Every chunk of an interleaved pipeline reads the same micro batches, each at its own time.
         data_iterator=[iter(listed) for _ in model] if len(model) > 1 else iter(listed),
         model=model if len(model) > 1 else model[0],
@@ -58,14 +64,16 @@ def _filled(batches: list[Batch], config: RunConfig) -> list[Batch]:
     return batches + [empty] * (-len(batches) % config.layout.pipeline)
 
 
-def _forward_step(batches: Iterator[Batch], model: Any, *, sources: int) -> tuple[Tensor, Callable[[Tensor], tuple]]:
+def _forward_step(
+    batches: Iterator[Batch], model: Any, *, sources: int, watch: Watch | None
+) -> tuple[Tensor, Callable[[Tensor], tuple]]:
     batch = _this_context_rank(next(batches))
     place = platform.device()
     bounds = None if batch.document_RS is None else stretch_bounds(batch.document_RS).to(place)
     positions_RS = batch.positions_RS.to(place)
     _rotary(model).positions_RS = None if bounds is None else positions_RS
     losses = model(batch.tokens_RS.to(place), positions_RS, bounds, labels=batch.labels_RS.to(place))
-    return losses, partial(_loss_of, batch.loss_mask_RS.to(place), batch.source_R.to(place), sources)
+    return losses, partial(_loss_of, batch.loss_mask_RS.to(place), batch.source_R.to(place), sources, watch)
 
 
 def stretch_bounds(document_RS: Tensor) -> Tensor:
@@ -76,9 +84,11 @@ def stretch_bounds(document_RS: Tensor) -> Tensor:
 
 
 def _loss_of(
-    loss_mask_RS: Tensor, source_R: Tensor, sources: int, losses_RS: Tensor
+    loss_mask_RS: Tensor, source_R: Tensor, sources: int, watch: Watch | None, losses_RS: Tensor
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     masked_RS = losses_RS.float() * loss_mask_RS
+    if watch is not None and parallel_state.get_tensor_model_parallel_rank() == 0:
+        watch(masked_RS.detach(), loss_mask_RS)
     by_row_R2 = torch.stack([masked_RS.detach().sum(1), loss_mask_RS.sum(1)], dim=1)
     # A row that only fills up a batch has source -1 and no trained token: it adds nothing wherever it is counted.
     sums_K2 = by_row_R2.new_zeros(sources, 2).index_add_(0, source_R.clamp(min=0), by_row_R2)
