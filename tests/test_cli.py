@@ -19,6 +19,9 @@ COMMANDS = (
     ["demo"], ["plan"], ["train"], ["eval"], ["report"], ["convert", "import"], ["convert", "export"],
     *(["data", name] for name in
       ("clean", "dedup", "split", "tokenizer", "tokenize", "embed", "neighbors", "pairs", "verify", "repair", "stats")),
+    *(["synth", name] for name in
+      ("sbp", "rephrase", "latent-thoughts", "active-reading", "qa", "focal", "paraphrase", "repeat", "custom",
+       "templates")),
 )  # fmt: skip
 
 RUN = """
@@ -74,7 +77,7 @@ def test_help_waits_for_neither_numpy_nor_torch():
     script = (
         "import sys\n"
         "from megatron_ext.cli.main import main\n"
-        "status = max(main(words) for words in (['--help'], ['data', '--help'], ['train', '--help']))\n"
+        "status = max(main(words) for words in (['--help'], ['synth', 'rephrase', '--help'], ['train', '--help']))\n"
         "heavy = {'numpy', 'torch', 'transformers', 'yaml', 'zstandard'} & set(sys.modules)\n"
         "sys.exit(f'imported: {sorted(heavy)}' if heavy else status)\n"
     )

@@ -139,7 +139,7 @@ def active_reading(
 
     \b
     Example: megatron-ext synth active-reading work/corpus work/read --model models/instruct
-    Example: megatron-ext synth active-reading work/corpus work/read --model models/instruct --task "answer trivia"
+    Example: megatron-ext synth active-reading work/corpus work/trivia --model models/instruct --task "answer trivia"
     """
     return _recipe("active-reading", task=task, most=most, plan=_prompt(plan), template=_prompt(template))
 

@@ -59,7 +59,8 @@ def _holds_checkpoints(folder: Path) -> bool:
 
 def _exported(checkpoint: Path, corpus: Path) -> Path:
     holder = checkpoint.parent.parent
-    folder, wanted = holder / EXPORTS / checkpoint.name, _identity(checkpoint)
+    # Named after the run too: it is what manifests and samples call the model.
+    folder, wanted = holder / EXPORTS / f"{holder.resolve().name}-{checkpoint.name}", _identity(checkpoint)
     if _is_export_of(folder, wanted):
         return folder
     _require_writable(holder, checkpoint)

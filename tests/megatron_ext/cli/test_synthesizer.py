@@ -21,7 +21,11 @@ TEXTS = ("select  from\n\n where", " join", "naïve 日本 12", "<eos><unk>")
 def trained(tmp_path_factory):
     """A folder with a corpus, and a run on it that has two checkpoints."""
     folder = tmp_path_factory.mktemp("trained")
-    settings = run_settings(make_corpus(folder), steps=2, checkpoint={"every": 1, "keep": 2})
+    corpus = make_corpus(folder)
+    settings = run_settings(
+        corpus, steps=2, checkpoint={"every": 1, "keep": 2}, sources={"real": {"corpus": str(corpus), "tokens": 2048}},
+        batch={"sequence_length": 128, "global_batch": 8, "micro_batch": 2},
+    )  # fmt: skip
     train(folder / "run", settings)
     return folder
 
@@ -34,11 +38,22 @@ def outside_ranks(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def exported(trained):
+def printed(trained):
+    """What the command printed on stdout that sampled from the run."""
+    command = ["synth", "sbp", "corpus", "sampled", "--model", "run", "--documents", "5", "--json"]
+    command += [word for name in ("empty", "short", "repetition") for word in ("--skip-filter", name)]
+    done = subprocess.run(
+        [sys.executable, "-m", "megatron_ext", *command], cwd=trained, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def exported(trained, printed):
     """The export of the run's newest checkpoint."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        return Path(engine_model(str(trained / "run"), trained / "corpus"))
+    return trained / "run" / "exports" / "run-step_00000002"
 
 
 @pytest.fixture
@@ -54,13 +69,19 @@ def test_what_is_no_run_of_ours_is_left_to_the_engine(trained, tmp_path):
         assert engine_model(model, trained / "corpus") == model
 
 
+def test_a_run_is_sampled_by_its_name_alone_and_stdout_holds_one_json_value(printed, exported, trained):
+    manifest = json.loads(printed)
+    assert manifest["settings"]["generator"]["name"] == exported.name
+    assert manifest["counts"]["documents"] == manifest["counts"]["seeds"] == 5
+    assert manifest == json.loads((trained / "sampled" / "manifest.json").read_text())
+
+
 def test_a_run_is_exported_once_and_a_checkpoint_of_it_apart(trained, exported, outside_ranks):
-    assert exported == trained / "run" / "exports" / "step_00000002"
     made = (exported / "manifest.json").stat().st_mtime_ns
     assert engine_model(str(trained / "run"), trained / "corpus") == str(exported)
     assert (exported / "manifest.json").stat().st_mtime_ns == made
     older = Path(engine_model(str(trained / "run" / "checkpoints" / "step_00000001"), trained / "corpus"))
-    assert older == trained / "run" / "exports" / "step_00000001"
+    assert older == trained / "run" / "exports" / "run-step_00000001"
     assert (older / "model.safetensors").read_bytes() != (exported / "model.safetensors").read_bytes()
 
 
@@ -86,7 +107,7 @@ def test_two_at_once_make_one_export(run, trained):
     both = [subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
     printed = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], printed
-    assert [out.strip() for out, _ in printed] == [str(run / "exports" / "step_00000002")] * 2
+    assert [out.strip() for out, _ in printed] == [str(run / "exports" / "run-step_00000002")] * 2
     assert sum("parameters" in err for _, err in printed) == 1
 
 
