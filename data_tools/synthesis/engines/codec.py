@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.errors import InputError
-from data_tools.synthesis.requests import Prompt
+from data_tools.synthesis.engines.engine import no_room
+from data_tools.synthesis.requests import Answer, Prompt, Request
 from data_tools.text.tokenizer import HF_CONFIG, HF_MODEL, MODEL, Tokenizer
 
-GENERATION = "generation_config.json"
+CONFIG, GENERATION = "config.json", "generation_config.json"
 
 
 class Codec:
@@ -29,6 +30,32 @@ class Codec:
         self._theirs: Any = None if plain else _load(folder)
         self.ends = _ends(folder) | ({self._plain.eos} if self._plain else {self._theirs.eos_token_id} - {None})
         """Ids of all tokens that end an answer."""
+        config = _read(folder / CONFIG)
+        config = config.get("text_config", config)  # of a model that sees as well
+        self.context: int | None = config.get("max_position_embeddings")
+        self._vocabulary: int | None = config.get("vocab_size")
+
+    def fit(self, request: Request, context: int | None) -> tuple[list[int], int] | Answer:
+        """The prompt's ids and how many tokens may be written, or the refusal of a prompt that leaves no room.
+
+        Args:
+            request: what is asked.
+            context: tokens of prompt and answer that there is room for; None: without end.
+
+        Raises:
+            InputError: the prompt has ids that the model doesn't know.
+        """
+        prompt, most = self.encode(request.prompt), request.sampling.max_tokens
+        if not prompt:
+            return Answer("the prompt is empty", "refused")
+        if self._vocabulary is not None and max(prompt) >= self._vocabulary:
+            raise InputError(
+                where="prompts", found=f"token {max(prompt)}", expected=f"ids below {self._vocabulary}, the model's",
+                fix="Use a model that was trained with the corpus's tokenizer.",
+            )  # fmt: skip
+        if context is None or len(prompt) < context:
+            return prompt, most if context is None else min(most, context - len(prompt))
+        return Answer(no_room(len(prompt), context), "refused", len(prompt))
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Ids as they are; a text as what the user of a chat model says, if the model has a template for that."""
@@ -65,12 +92,15 @@ def _load(folder: Path) -> Any:
 
 def _ends(folder: Path) -> set[int]:
     """What generation_config.json says, or config.json where it says nothing: a number, several, or none."""
-    for name in (GENERATION, "config.json"):
-        path = folder / name
-        found = json.loads(path.read_text()).get("eos_token_id") if path.is_file() else None
+    for name in (GENERATION, CONFIG):
+        found = _read(folder / name).get("eos_token_id")
         if found is not None:
             return {found} if isinstance(found, int) else set(found)
     return set()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def _first_line(error: Exception) -> str:

@@ -14,6 +14,7 @@ import orjson
 
 from data_tools.errors import InputError
 from data_tools.http import BUSY, KEY, key_headers
+from data_tools.synthesis.engines.openai_protocol import Refusal
 
 REFUSED = frozenset({400, 413, 422})
 """Statuses of a request that this server won't take, such as a prompt that is too long."""
@@ -30,10 +31,6 @@ class Trouble(Exception):
         """`retry_after`: what the server asks for; `counts`: whether the request may be the reason."""
         super().__init__(reason)
         self.retry_after, self.counts = retry_after, counts
-
-
-class Refusal(Exception):
-    """A request that this server won't take, in the server's words."""
 
 
 class Connections:

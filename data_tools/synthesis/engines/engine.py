@@ -28,3 +28,8 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back what it holds; requests without an answer are dropped."""
+
+
+def no_room(prompt: int, context: int) -> str:
+    """Why a prompt of so many tokens is refused."""
+    return f"the prompt has {prompt} tokens, which leave no room in a context of {context}"

@@ -41,8 +41,6 @@ class LocalEngine:
             ) from None  # fmt: skip
         self._model: Any = model.eval().to("cuda" if gpu else "cpu")
         self._codec = Codec(folder)
-        self._vocabulary: int = model.get_input_embeddings().num_embeddings
-        self._context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self._batch, self.capacity = batch, BATCHES_QUEUED * batch
         self._queue: list[tuple[Request, Row]] = []
         self._refused: list[tuple[Request, Answer]] = []
@@ -53,19 +51,11 @@ class LocalEngine:
         Raises:
             InputError: the prompt has token ids that the model doesn't know.
         """
-        prompt = self._codec.encode(request.prompt)
-        if prompt and max(prompt) >= self._vocabulary:
-            raise InputError(
-                where="prompts", found=f"token {max(prompt)}", expected=f"ids below {self._vocabulary}, the model's",
-                fix="Use a model that was trained with the corpus's tokenizer.",
-            )  # fmt: skip
-        room = request.sampling.max_tokens if self._context is None else self._context - len(prompt)
-        if not prompt or room < 1:
-            why = f"{len(prompt)} tokens, which leave no room in the context of {self._context}" if prompt else "empty"
-            self._refused.append((request, Answer(f"the prompt is {why}", "refused", len(prompt))))
-            return
-        limit = min(request.sampling.max_tokens, room)
-        self._queue.append((request, Row(prompt, request.sampling, request.seed, limit)))
+        fit = self._codec.fit(request, self._codec.context)
+        if isinstance(fit, Answer):
+            self._refused.append((request, fit))
+        else:
+            self._queue.append((request, Row(fit[0], request.sampling, request.seed, fit[1])))
 
     def collect(self) -> list[tuple[Request, Answer | Unanswered]]:
         """Refused ones, or the answers of one batch: that of the request that waits longest.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from data_tools.synthesis.engines.engine import no_room
 from data_tools.synthesis.requests import Answer, Request
 
 PLAIN = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
@@ -14,6 +15,10 @@ FILL_IN_DEFAULTS = ("vllm", "sglang")
 
 class NoAnswer(Exception):
     """What came isn't an answer to the request."""
+
+
+class Refusal(Exception):
+    """A request that the server won't take, in its words."""
 
 
 class AnotherModel(Exception):
@@ -47,16 +52,25 @@ def served(content: Any) -> dict[str, Served]:
 
 
 def asked(request: Request, model: Served) -> tuple[str, dict[str, Any]]:
-    """(path, body) of a request: a text as what the user of a chat says, token ids as a text to be continued."""
+    """(path, body) of a request: a text as what the user of a chat says, token ids as a text to be continued.
+
+    Raises:
+        Refusal: token ids that leave no room in the context, which servers refuse in misleading words.
+    """
     sampling = request.sampling
     body: dict[str, Any] = {
         "model": model.name, "temperature": sampling.temperature, "top_p": sampling.top_p,
         "max_tokens": sampling.max_tokens, "seed": request.seed,
     } | (PLAIN if model.fills_in else {})  # fmt: skip
     if isinstance(request.prompt, str):
+        if model.context is not None:  # vLLM cuts it to what the prompt leaves, but refuses more than the whole
+            body["max_tokens"] = min(sampling.max_tokens, model.context)
         return "/chat/completions", body | {"messages": [{"role": "user", "content": request.prompt}]}
-    if model.context is not None:  # a prompt without any room is the server's to refuse
-        body["max_tokens"] = max(1, min(sampling.max_tokens, model.context - len(request.prompt)))
+    if model.context is not None:
+        room = model.context - len(request.prompt)
+        if room < 1:
+            raise Refusal(no_room(len(request.prompt), model.context))
+        body["max_tokens"] = min(sampling.max_tokens, room)
     return "/completions", body | {"prompt": list(request.prompt)}
 
 

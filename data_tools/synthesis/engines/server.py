@@ -14,8 +14,9 @@ from typing import Any
 from data_tools.errors import InputError
 from data_tools.http import pause
 from data_tools.synthesis.engines import openai_protocol as protocol
-from data_tools.synthesis.engines.connections import Connections, Refusal, Trouble
+from data_tools.synthesis.engines.connections import Connections, Trouble
 from data_tools.synthesis.engines.engine import EngineFailed
+from data_tools.synthesis.engines.openai_protocol import Refusal
 from data_tools.synthesis.requests import Answer, Request, Sampling, Unanswered
 
 FIRST = 8

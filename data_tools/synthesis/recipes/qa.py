@@ -39,7 +39,7 @@ class QA:
     def write(self, seed: Seed) -> Steps:
         about = {"document": seed.text, "questions": self.questions}
         answers = yield [self.template.ask(self.sampling, index=index, **about) for index in range(self.variants)]
-        return [draft for answer in answers for draft in self._documents(answer)]
+        return list(dict.fromkeys(draft for answer in answers for draft in self._documents(answer)))  # each once
 
     def _documents(self, answer: Answer) -> list[Draft]:
         documents = [self._document(record) for record in records_of(answer.text)]

@@ -45,13 +45,12 @@ def records_of(text: str) -> list[dict[str, str]]:
 
 
 def questions_of(text: str) -> list[str]:
-    """The questions of an answer, each once: lines that end in a question mark, are numbered, or are labelled so."""
+    """The questions of an answer, each once: lines that end in a question mark, or are labelled so."""
     questions = []
     for line in text.splitlines():
         found, rest = _labelled(line)
-        numbered = NUMBERED.match(line)
-        question = _clean(numbered["rest"] if numbered and not found else rest).lstrip("-•> ")
-        if question and (found == "question" or not found and (numbered or question.endswith("?"))):
+        question = _clean(rest).lstrip("-•> ")
+        if question and (found == "question" or (not found and question.endswith("?"))):
             questions.append(question)
     return list(dict.fromkeys(questions))
 

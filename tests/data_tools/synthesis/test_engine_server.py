@@ -15,6 +15,7 @@ from data_tools.http import pause
 from data_tools.synthesis.engines.engine import EngineFailed
 from data_tools.synthesis.engines.server import ServerEngine
 from data_tools.synthesis.requests import Answer, Request, Sampling, Unanswered
+from tests.completion_server import CONTEXT
 
 SCRIPT = Path(__file__).parents[2] / "completion_server.py"
 
@@ -80,8 +81,9 @@ def ask(opened, asked, between=lambda done: None):
 
 
 def right(request):
-    """What the server writes."""
-    return Answer(f"{request.prompt}|{request.seed}", "stop", len(request.prompt.split()), request.sampling.max_tokens)
+    """What the server writes, which is asked for no more than its context holds."""
+    tokens = min(request.sampling.max_tokens, CONTEXT)
+    return Answer(f"{request.prompt}|{request.seed}", "stop", len(request.prompt.split()), tokens)
 
 
 def test_each_request_gets_its_own_answer_and_no_more_are_asked_at_a_time_than_was_said(server):
@@ -188,8 +190,11 @@ def test_a_few_requests_that_are_all_refused_come_back_with_the_reason(server):
 
 def test_token_ids_are_sent_as_they_are_and_leave_room_for_what_the_context_holds(server):
     request = Request("5" * 32, tuple(range(1, 57)), Sampling(0.5, 0.9, 1000))
+    without_room = Request("6" * 32, tuple(range(1, 61)), Sampling())
     with engine(server, "good") as opened:
-        (answer,) = ask(opened, [request]).values()
+        answers = ask(opened, [request, without_room])
+    answer, refusal = answers[request.id], answers[without_room.id]
+    assert (refusal.finish, "60 tokens" in refusal.text) == ("refused", True)
     assert (answer.finish, answer.prompt_tokens, answer.tokens) == ("length", 56, 4)
     assert server.log()["bodies"] == [
         {

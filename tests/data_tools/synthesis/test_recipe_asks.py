@@ -84,7 +84,7 @@ def test_a_style_is_a_template_and_asks_something_else():
 
 def test_paraphrases_are_asked_as_rephrasings_are_with_a_template_of_their_own():
     [[ask]], [draft] = play(Paraphrase(), SEED, written("Paraphrase: b"))
-    assert "Paraphrase the document" in ask.prompt
+    assert ask.prompt.startswith("Paraphrase the following text")
     assert draft.text == "b"
     assert (Paraphrase.name, Paraphrase.kind) == ("paraphrase", "paraphrase")
 
@@ -176,6 +176,11 @@ LIST = "Question: What is a row?\nAnswer: A line.\nExplanation: So it is.\n\nQue
 def test_each_question_becomes_a_document_and_one_that_lacks_a_part_is_malformed():
     drafts = play(QA(), SEED, written(LIST))[1]
     assert drafts[0].text == "Question: What is a row?\nAnswer: A line.\nExplanation: So it is."
+    assert [draft.fault for draft in drafts] == ["", "malformed"]
+
+
+def test_a_question_that_a_model_repeats_with_its_answer_is_one_document():
+    drafts = play(QA(variants=2), SEED, written(LIST + "\n\n" + LIST, LIST))[1]
     assert [draft.fault for draft in drafts] == ["", "malformed"]
 
 

@@ -82,5 +82,9 @@ def test_questions_are_read_in_whatever_way_they_are_listed_and_each_once(text):
     assert questions_of(text) == ["What is a row?", "Why vacuum?"]
 
 
-def test_a_numbered_line_is_a_question_even_if_it_only_says_what_to_explain():
-    assert questions_of("1. Explain what a row is.\nThat is all.") == ["Explain what a row is."]
+def test_numbered_headings_and_remarks_are_no_questions():
+    assert questions_of("Here are 2 questions:\n1. Triggers on Data Changes\n2. Answer: which?\nThat is all.") == []
+
+
+def test_a_line_that_is_called_a_question_needs_no_mark():
+    assert questions_of("Question 1: Explain what a row is.") == ["Explain what a row is."]
