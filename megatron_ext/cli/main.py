@@ -19,6 +19,7 @@ from megatron_ext.cli import (
     data_commands,
     pairing_commands,
     run_commands,
+    sweep_commands,
     synth_commands,
 )
 
@@ -38,6 +39,7 @@ app.add_typer(data_commands.app, name="data")
 app.add_typer(synth_commands.app, name="synth")
 app.add_typer(convert_commands.app, name="convert")
 run_commands.add_to(app)
+app.command("sweep")(sweep_commands.sweep)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from megatron_ext.config.experiment import (
     TuningConfig,
 )
 from megatron_ext.config.fields import Duration
-from megatron_ext.config.loading import as_dict, load_experiment, load_run, model_from_dict, run_from_dict
+from megatron_ext.config.loading import as_dict, load_experiment, load_run, load_sweep, model_from_dict, run_from_dict
 from megatron_ext.config.model import LayoutConfig, ModelConfig, RopeScaling, require_ranks
 from megatron_ext.config.schema import CheckpointConfig, RunConfig, TrackingConfig
 from megatron_ext.config.training import BatchConfig, LimitsConfig, OptimizerConfig, RampStage, ScheduleConfig
@@ -43,6 +43,7 @@ __all__ = [
     "as_dict",
     "load_experiment",
     "load_run",
+    "load_sweep",
     "model_from_dict",
     "require_ranks",
     "run_from_dict",

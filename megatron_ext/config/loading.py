@@ -18,6 +18,7 @@ from megatron_ext.config.experiment import ExperimentConfig
 from megatron_ext.config.fields import UnfitError
 from megatron_ext.config.model import ModelConfig
 from megatron_ext.config.schema import RunConfig
+from megatron_ext.config.sweep import SweepConfig
 from megatron_ext.config.yaml_file import YamlFile, read_yaml
 
 Location = tuple[str | int, ...]
@@ -39,6 +40,15 @@ def load_experiment(path: Path) -> ExperimentConfig:
         InputError: as for `load_run`.
     """
     return _load(ExperimentConfig, path)
+
+
+def load_sweep(path: Path) -> SweepConfig:
+    """The sweep that a YAML file describes.
+
+    Raises:
+        InputError: as for `load_run`.
+    """
+    return _load(SweepConfig, path)
 
 
 def run_from_dict(values: Mapping[str, Any], where: str) -> RunConfig:

@@ -1,0 +1,1 @@
+"""Sweeps: a grid of runs, walked step by step to a point that no neighbour beats."""
