@@ -159,7 +159,7 @@ def _turns(
 def _transformers(quick: bool) -> Iterator[tuple[Any, ...]]:
     choice = {"model": str(smollm2()), "kind": "transformers", "batch": 16}
     engine, codec = EngineChoice(**choice).open(), Codec(smollm2())
-    size = {"documents": 16 if quick else 64, "tokens": 16 if quick else 64, "variants": 1}
+    size = {"documents": 16 if quick else 48, "tokens": 16 if quick else 64, "variants": 1}
     yield engine, choice, lambda asked: direct.transformers(engine._model, codec, asked, 16), size
     engine.close()
 
