@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed"),
 ]
 CONTEXT, MEMORY = 512, 0.2
-STARTS = 300
+STARTS = 600
 """Seconds that a server may take to load."""
 
 
