@@ -4,9 +4,9 @@ Promises: a rule looks at the document and its seed only, so the same documents 
 day; a document that a recipe calls faulty is dropped whatever rules apply.
 
     empty        nothing but white space
-    truncated    the model was cut at the length limit
     short        fewer words than `fewest_words`
     repetition   a shingle of words occurs twice
+    truncated    the model was cut at the length limit
     copy         most of its shingles stand in the seed document
     language     another language than the seed's, where both are certain
 """
@@ -21,13 +21,13 @@ from data_tools.synthesis.recipe import Draft
 from data_tools.text.language import language_of
 from data_tools.text.shingles import normalised_words, repeats_a_shingle
 
-NAMES = ("empty", "truncated", "short", "repetition", "copy", "language")
-"""In the order in which they are tried."""
+NAMES = ("empty", "short", "repetition", "truncated", "copy", "language")
+"""In the order in which they are tried: a loop that was cut is a loop, and no longer limit would have helped."""
 
 LEFT_OUT = {
     "sbp": ("truncated", "copy", "language"),  # as in the paper; copies and the rest are measured, not dropped
     "qa": ("copy",),  # an answer is meant to be found in the document
-    "repeat": ("truncated", "short", "repetition", "copy", "language"),  # they are the corpus' own documents
+    "repeat": ("short", "repetition", "truncated", "copy", "language"),  # they are the corpus' own documents
 }
 """Of each recipe whose documents aren't held to all rules."""
 
@@ -72,12 +72,12 @@ class Filters:
         match name:
             case "empty":
                 return not draft.text.strip()
-            case "truncated":
-                return draft.truncated
             case "short":
                 return len(words) < self.fewest_words
             case "repetition":
                 return repeats_a_shingle(words, self.shingle)
+            case "truncated":
+                return draft.truncated
             case "copy":
                 return _share_copied(words, seed_text, self.shingle) > self.copied
             case _:

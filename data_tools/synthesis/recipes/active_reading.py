@@ -55,7 +55,8 @@ class ActiveReading:
 
     def write(self, seed: Seed) -> Steps:
         [plan] = yield [self.plan.ask(self.planning, document=seed.text, **self._about)]
-        strategies = strategies_of(plan.text)[: self.most]
+        named = [each for each in strategies_of(plan.text) if each not in self.plan.text]  # some repeat the template
+        strategies = named[: self.most]
         if plan.finish == "refused" or not strategies:
             return [Draft.of(plan, fault="malformed")]
         answers = yield [self.template.ask(self.sampling, document=seed.text, strategy=each) for each in strategies]

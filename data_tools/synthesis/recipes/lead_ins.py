@@ -12,6 +12,7 @@ _DID = r"(?:as\s+(?:you\s+)?requested|i(?:['’]ve|\s+have)?\s+(?:re-?(?:phrased
 _REWRITING = r"(?:paraphras|re-?phras|re-?writ|re-?word)\w*"
 _REWRITTEN = r"(?:paraphrased?|re-?phras(?:ed?|ing)|re-?write|re-?written|re-?worded)"
 _TEXT = r"(?:version|text|document|article|passage|entry|rationale|reasoning|thoughts?|explanation|response|answer)"
+_HELPS = rf"(?:(?:happy|glad|here)\s+to\s+(?:help|assist|{_REWRITING})|help\s+you)"
 _WORDS = r"[^\n:]{0,200}?"
 _END = r"[*_\"]*:[*_\"]*"
 
@@ -22,7 +23,7 @@ LEAD_INS = [
         rf"{_AGREES}(?:!+\s*|[.,:]?[ \t]*\n\s*|[,.]\s+(?={_SHOWS}|{_DID}|i\b))",
         r"here\s+(?:you\s+(?:go|are)|it\s+is)\s*[:!.]+\s*",
         # "I'd be happy to help." "I'll rewrite the passage as an article."
-        rf"i(?:['’]d|\s+would|['’]ll|\s+will|\s+can)\s+(?:be\s+(?:happy|glad)|help|{_REWRITING})[^\n.!:]{{0,200}}[.!:]+\s*",
+        rf"i(?:['’](?:d|ll|m)|\s+(?:would|will|can|am))\s+(?:be\s+)?(?:{_HELPS}|{_REWRITING})[^\n.!:]{{0,200}}[.!:]+\s*",
         # "Here's a rephrased version of the document, in simple words: ..."
         rf"[*_#\s]*(?:{_SHOWS}\b|{_DID}){_WORDS}\b{_REWRITING}\b{_WORDS}{_END}\s*",
         rf"[*_#\s]*{_DID}\b{_WORDS}{_END}\s*",

@@ -40,7 +40,7 @@ REPEATED = "a b c d e f g h i j k l m "
         (Draft(text=OTHER, fault="malformed"), "malformed"),
         (Draft(text="", fault="refused"), "refused"),
         (Draft(text="", truncated=True), "empty"),
-        (Draft(text=REPEATED * 2, truncated=True), "truncated"),
+        (Draft(text=REPEATED * 2, truncated=True), "repetition"),
     ],
 )
 def test_a_document_is_dropped_for_the_first_rule_that_holds(draft, reason):
@@ -96,7 +96,7 @@ def test_no_recipe_keeps_empty_documents(recipe):
 
 
 def test_a_rule_that_does_not_exist_is_refused_with_those_that_do():
-    with pytest.raises(InputError, match="'repetitions', expected one of empty, truncated"):
+    with pytest.raises(InputError, match="'repetitions', expected one of empty, short"):
         Filters.of("sbp", skip=["repetitions"])
 
 

@@ -156,6 +156,13 @@ def test_strategies_for_a_task_are_what_follows_the_marker():
     assert [ask.about.splitlines()[0] for ask in asked[1]] == ["strategy=Timeline"]
 
 
+def test_a_strategy_that_only_repeats_the_form_is_none():
+    form = "## Name of the strategy\nWhat to write, in one or two sentences."
+    assert form in ActiveReading().plan.text
+    [draft] = play(ActiveReading(), SEED, written(form + "\n\n## Name of the strategy"))[1]
+    assert draft.fault == "malformed"
+
+
 def test_a_plan_without_strategies_is_malformed():
     for recipe in (ActiveReading(), Focal()):
         [draft] = play(recipe, SEED, written("I can't think of any."))[1]
