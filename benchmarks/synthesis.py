@@ -142,8 +142,8 @@ def _turns(
     def with_driver(turn: int) -> None:
         watched = Watched(engine)
         synthesize(
-            corpus, corpus.with_name(f"{choice['kind']}-{turn}"), recipe=recipe, filters=Filters.of("rephrase"),
-            engine=Loaded(**choice, watched=watched), documents=documents,
+            corpus, corpus.with_name(f"{choice['kind']}-{turn}"), recipe=recipe, documents=documents,
+            engine=Loaded(**choice, watched=watched), filters=Filters.of("rephrase", skip=["truncated"]),
         )  # fmt: skip
         whole.append(watched.tokens / (time.monotonic() - watched.began))
         driver.append(watched.tokens / (watched.ended - watched.began))
