@@ -60,7 +60,7 @@ test-slow: $(STAMP)
 lint: $(STAMP)
 	"$(VENV)/bin/python" -m ruff check .
 
-BENCHMARKS := $(filter-out benchmarks/support.py benchmarks/debian_corpus.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out benchmarks/support.py benchmarks/debian_corpus.py benchmarks/smollm.py,$(wildcard benchmarks/*.py))
 
 bench: export OMP_NUM_THREADS = 1
 bench: $(STAMP)

@@ -52,6 +52,10 @@ Once = Callable[[list[Request]], int]
 """The engine called directly; returns tokens."""
 
 
+def forget_nothing() -> None:
+    """Of an engine that keeps nothing from one turn to the next."""
+
+
 @dataclass(eq=False)
 class Watched:
     """An engine that stays open, and notes what goes through it."""
@@ -103,8 +107,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         corpus = _corpus(Path(folder))
         for name in wanted:
-            with ENGINES[name](options.quick) as (engine, choice, once, size):
-                driver, whole, theirs = _turns(engine, choice, once, corpus, turns, **size)
+            with ENGINES[name](options.quick) as (engine, choice, once, forget, size):
+                driver, whole, theirs = _turns(engine, choice, once, forget, corpus, turns, **size)
             for who, rates in (("driver", driver), ("whole", whole), ("direct", theirs)):
                 shown = {"tokens a second": median(rates), "turns": " ".join(f"{rate:.0f}" for rate in rates)}
                 rows.append({"engine": name, "who": who} | shown)
@@ -127,8 +131,8 @@ def _corpus(folder: Path) -> Path:
 
 
 def _turns(
-    engine: Any, choice: dict[str, Any], once: Once, corpus: Path, turns: int, *, documents: int, tokens: int,
-    variants: int,
+    engine: Any, choice: dict[str, Any], once: Once, forget: Callable[[], Any], corpus: Path, turns: int, *,
+    documents: int, tokens: int, variants: int,
 ) -> tuple[list[float], list[float], list[float]]:  # fmt: skip
     """Tokens a second of the driver, of the whole and directly, turn by turn; who goes first changes with each."""
     driver, whole, theirs = [], [], []
@@ -138,8 +142,8 @@ def _turns(
     def with_driver(turn: int) -> None:
         watched = Watched(engine)
         synthesize(
-            corpus, corpus.with_name(f"{choice['kind']}-{turn}"), recipe=recipe, filters=Filters.of("rephrase"),
-            engine=Loaded(**choice, watched=watched), documents=documents,
+            corpus, corpus.with_name(f"{choice['kind']}-{turn}"), recipe=recipe, documents=documents,
+            engine=Loaded(**choice, watched=watched), filters=Filters.of("rephrase", skip=["truncated"]),
         )  # fmt: skip
         whole.append(watched.tokens / (time.monotonic() - watched.began))
         driver.append(watched.tokens / (watched.ended - watched.began))
@@ -151,6 +155,7 @@ def _turns(
 
     for turn in range(turns):
         for side in (with_driver, directly) if turn % 2 == 0 else (directly, with_driver):
+            forget()
             side(turn)
     return driver, whole, theirs
 
@@ -159,8 +164,8 @@ def _turns(
 def _transformers(quick: bool) -> Iterator[tuple[Any, ...]]:
     choice = {"model": str(smollm2()), "kind": "transformers", "batch": 16}
     engine, codec = EngineChoice(**choice).open(), Codec(smollm2())
-    size = {"documents": 16 if quick else 64, "tokens": 16 if quick else 64, "variants": 1}
-    yield engine, choice, lambda asked: direct.transformers(engine._model, codec, asked, 16), size
+    size = {"documents": 16 if quick else 48, "tokens": 16 if quick else 64, "variants": 1}
+    yield engine, choice, lambda asked: direct.transformers(engine._model, codec, asked, 16), forget_nothing, size
     engine.close()
 
 
@@ -169,7 +174,8 @@ def _vllm(quick: bool) -> Iterator[tuple[Any, ...]]:
     choice = {"model": str(smollm2()), "kind": "vllm", "batch": 32, "context": 1024, "memory": 0.3}
     engine, codec = EngineChoice(**choice).open(), Codec(smollm2())
     size = {"documents": 32 if quick else 192, "tokens": 16 if quick else 64, "variants": 1}
-    yield engine, choice, lambda asked: direct.vllm(engine._llm, codec, asked), size
+    # vLLM keeps what it has computed of a prompt: whoever comes second would be spared that.
+    yield engine, choice, lambda asked: direct.vllm(engine._llm, codec, asked), engine._llm.reset_prefix_cache, size
     engine.close()
 
 
@@ -182,7 +188,7 @@ def _server(quick: bool) -> Iterator[tuple[Any, ...]]:
         choice = {"model": "paced", "kind": "server", "url": url, "concurrency": AT_A_TIME}
         engine = EngineChoice(**choice).open()
         size = {"documents": 320, "tokens": 1024, "variants": 1 if quick else 4}
-        yield engine, choice, lambda asked: direct.server(url, "paced", asked, AT_A_TIME), size
+        yield engine, choice, lambda asked: direct.server(url, "paced", asked, AT_A_TIME), forget_nothing, size
         engine.close()
     finally:
         process.kill()

@@ -32,6 +32,7 @@ Worth = Callable[[Writing], int]
 class Part:
     """A part of the ledger that is being filled."""
 
+    number: int
     answers: LedgerPart
     seeds: Iterator[Seed]
     goal: int | None
@@ -102,8 +103,8 @@ class Driver:
         self._waiting: dict[str, list[tuple[Part, Writing]]] = {}
         self._given_up: Counter[str] = Counter()
 
-    def ask(self, ledger: Ledger, parts: Iterable[int], seeds: Seeds, goal: int | None) -> None:
-        """Fill these parts.
+    def ask(self, ledger: Ledger, parts: Iterable[int], seeds: Seeds, goal: int | None) -> Iterator[int]:
+        """Fill these parts; yields the number of each that is filled, while the engine goes on with the others.
 
         Args:
             ledger: what is filled.
@@ -116,13 +117,16 @@ class Driver:
         """
         opened: deque[Part] = deque()
         to_come = (
-            Part(LedgerPart(ledger.file(number), writing=True), seeds.of_part(number, ledger.parts), goal)
+            Part(number, LedgerPart(ledger.file(number), writing=True), seeds.of_part(number, ledger.parts), goal)
             for number in parts
         )
         try:
             while True:
                 while self._has_room() and (part := self._next(opened, to_come)):
                     self._begin(part)
+                    if part.done:  # all its answers were there
+                        yield from self._closed(opened)
+                yield from self._closed(opened)
                 if self._engine is None or not self._waiting:
                     break
                 for request, answer in self._engine.collect():
@@ -142,12 +146,17 @@ class Driver:
     def _has_room(self) -> bool:
         return self._engine is None or len(self._waiting) < self._engine.capacity
 
-    def _next(self, opened: deque[Part], to_come: Iterator[Part]) -> Part | None:
-        """A part that wants another seed begun; parts that are done are closed, and others opened in their place."""
+    def _closed(self, opened: deque[Part]) -> Iterator[int]:
+        """Close the parts that are done."""
         for part in [part for part in opened if part.done and not part.flying]:
             part.answers.close()
             opened.remove(part)
-        opened.extend(islice(to_come, OPEN_PARTS - len(opened)))
+            yield part.number
+
+    def _next(self, opened: deque[Part], to_come: Iterator[Part]) -> Part | None:
+        """A part that wants another seed begun; others are opened in the place of those that are done."""
+        working = sum(not part.done for part in opened)
+        opened.extend(islice(to_come, max(0, OPEN_PARTS - working)))
         for _ in range(len(opened)):
             opened.rotate(-1)
             if opened[-1].wants_more:

@@ -101,6 +101,7 @@ def synthesize(
 
     settings = {
         "recipe": recipe.name, "version": recipe.version, "recipe_settings": _settings(recipe),
+        **({"recipe_file": code} if (code := getattr(recipe, "code", None)) else {}),
         "generator": {"name": name, "hash": content}, "filters": dataclasses.asdict(filters), "documents": documents,
         "budget_tokens": budget_tokens, "seed": seed, "kind": recipe.kind, "tokenizer": tokenizer.hash,
         "vocabulary": tokenizer.vocabulary, "eos": tokenizer.eos,

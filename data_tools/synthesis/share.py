@@ -59,9 +59,8 @@ class Share:
         seeds = Seeds(self.corpus, draws=self.recipe.draws, limit=self.documents, seed=self.seed)
         maker = Maker(self.recipe, self.filters, seeds)
         driver = Driver(self.recipe, self.generator, self.engine.open, maker.worth, self.progress)
-        driver.ask(ledger, parts, seeds, self.goal)
         counts: Counter[str] = Counter()
-        for part in parts:
+        for part in driver.ask(ledger, parts, seeds, self.goal):
             with LedgerPart(ledger.file(part), writing=False) as answers:
                 writings = _replayed(self.recipe, self.generator, answers, seeds.of_part(part, ledger.parts))
                 counts.update(maker.write(writings, folder / f"{part:04d}", self.goal))

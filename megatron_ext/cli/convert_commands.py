@@ -48,7 +48,7 @@ def import_(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, or of an imported model.")],
+    run: Annotated[Path, typer.Argument(help="A run, one of its checkpoints, or an imported model.")],
     output: Annotated[Path, typer.Argument(help="Hugging Face folder to write.")],
     tokenizer: Annotated[
         Path | None, typer.Option(help="Folder of the tokenizer, copied along. Left out: the one the run names.")
@@ -57,7 +57,7 @@ def export(
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the newest checkpoint for transformers and vLLM, whatever layout it was trained in.
+    """Write a checkpoint, by default the newest, for transformers and vLLM, whatever layout it was trained in.
 
     \b
     Example: megatron-ext convert export runs/demo/arms/sbp work/sbp-hf --tokenizer runs/demo/tokenizer

@@ -76,14 +76,15 @@ class Progress:
             self._bar.stop()
 
     def update(self, done: int, total: int) -> None:
-        """Say that `done` of `total` units are finished."""
+        """Say that `done` of `total` units are finished; a total of 0 is not known."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total)
+            self._bar.update(self._task, completed=done, total=total or None)
             return
-        now = time.monotonic()
-        if self._last_line is None or done >= total or now - self._last_line >= SECONDS_BETWEEN_LINES:
+        now, finished = time.monotonic(), 0 < total <= done
+        if self._last_line is None or finished or now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
-            print(f"{self.label}: {done:,} of {total:,} {self.unit}", file=sys.stderr, flush=True)
+            known = f" of {total:,}" if total else ""
+            print(f"{self.label}: {done:,}{known} {self.unit}", file=sys.stderr, flush=True)
 
     def _new_bar(self) -> Any:
         from rich.console import Console

@@ -265,7 +265,7 @@ def _prompt(template: str | None) -> "Prompt | None":
 
 
 def _sampled(recipe: "Recipe", **given: float | None) -> "Recipe":
-    """The recipe, with another sampling of its documents where that is asked for."""
+    """The recipe, with another sampling where that is asked for; a limit of tokens is one of its documents alone."""
     from data_tools.errors import InputError
     from data_tools.synthesis.requests import Sampling
 
@@ -278,7 +278,11 @@ def _sampled(recipe: "Recipe", **given: float | None) -> "Recipe":
             where=f"recipe {recipe.name}", found="no setting `sampling`", expected="one, for " + ", ".join(changes),
             fix="Leave these options out, or give the recipe a field `sampling: Sampling`.",
         )  # fmt: skip
-    return replaced(recipe, sampling=replaced(sampling, **changes))  # type: ignore[type-var]
+    asked = {"sampling": replaced(sampling, **changes)}
+    if isinstance(planning := getattr(recipe, "planning", None), Sampling):
+        drawn = {name: value for name, value in changes.items() if name != "max_tokens"}
+        asked["planning"] = replaced(planning, **drawn)
+    return replaced(recipe, **asked)  # type: ignore[type-var]
 
 
 def _engine(model: str | None, corpus: Path, *, kind: option.EngineName, **settings: Any) -> "EngineChoice":

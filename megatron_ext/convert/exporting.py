@@ -1,4 +1,4 @@
-"""Runs and imported models to Hugging Face folders, for transformers, vLLM and lm-eval.
+"""Checkpoints of runs and imported models to Hugging Face folders, for transformers, vLLM and lm-eval.
 
 Values are copied, never computed: an import that is exported again has the same tensors, bit by bit.
 """
@@ -10,13 +10,17 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from data_tools.corpus.manifest import Manifest, is_finished, run_step
+from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
+from data_tools.text.tokenizer import HF_MODEL, MODEL
+from megatron_ext.checkpoint.folders import is_checkpoint, resolve
+from megatron_ext.checkpoint.integrity import INTEGRITY
 from megatron_ext.convert import whole
 from megatron_ext.convert.files import emptied, special_tokens, tokenizer_files
 from megatron_ext.convert.hf_config import hf_config
 from megatron_ext.convert.names import entries
 from megatron_ext.convert.record import ModelRecord, read_record
+from megatron_ext.convert.sentencepiece_json import tokenizer_json
 from megatron_ext.convert.shards import SHARD_BYTES, shard_plan, write_shards
 
 if TYPE_CHECKING:
@@ -36,10 +40,10 @@ def export_hf(
     replace: bool = False,
     shard_bytes: int = SHARD_BYTES,
 ) -> Manifest:
-    """Write the newest checkpoint of a run as a Hugging Face folder, whatever layout it was trained in.
+    """Write a checkpoint as a Hugging Face folder, whatever layout it was trained in.
 
     Args:
-        folder: of a run, finished or not, or of an imported model.
+        folder: a checkpoint, or what holds some: a run, finished or not, or an imported model; then the newest.
         output: folder to make: `config.json`, `generation_config.json`, safetensors, and the tokenizer's files.
         tokenizer: folder to copy along; it says which token ends a document. None: the one that the run names, or
             that was imported.
@@ -50,10 +54,11 @@ def export_hf(
     Raises:
         InputError: there is no complete checkpoint, or no tokenizer is known.
     """
-    record = read_record(folder)
-    checkpoint = whole.newest(folder)
+    holder = folder.parent.parent if is_checkpoint(folder) else folder
+    record = read_record(holder)
+    checkpoint = resolve(folder)
     precision = precision or record.precision
-    copied, tokens = _tokenizer(record, tokenizer, folder)
+    copied, tokens = _tokenizer(record, tokenizer, holder)
 
     def build(scratch: Path) -> dict[str, Any]:
         emptied(scratch)
@@ -69,11 +74,15 @@ def export_hf(
             (scratch / f"{name}.json").write_text(json.dumps(dict(values), indent=1) + "\n")
         for name, path in copied.items():
             shutil.copy(path, scratch / name)
+        if MODEL in copied and HF_MODEL not in copied:
+            for name, text in tokenizer_json(copied[MODEL]).items():
+                if name not in copied:
+                    (scratch / name).write_text(text)
         for file in scratch.glob("*.safetensors"):  # safetensors lets nobody else read what it writes
             shutil.copymode(scratch / "config.json", file)
         return {"tensors": len(table), "parameters": sum(sizes.values()), "files": len(plan)}
 
-    inputs = _identity(folder) | {f"tokenizer/{name}": path for name, path in copied.items()}
+    inputs = {INTEGRITY: checkpoint / INTEGRITY} | {f"tokenizer/{name}": path for name, path in copied.items()}
     settings = {"checkpoint": checkpoint.name, "precision": precision, "tokens": tokens, "shard_bytes": shard_bytes}
     return run_step(output, step="export", inputs=inputs, settings=settings, build=build, replace=replace)
 
@@ -84,13 +93,6 @@ def _tensors(record: ModelRecord, weights: "Mapping[str, Tensor]", dtype: str) -
     for entry in entries(record.model):
         value = entry.read(weights[entry.ours])
         yield entry.theirs, value.to("cpu", getattr(torch, dtype), copy=True).contiguous()
-
-
-def _identity(folder: Path) -> dict[str, Path]:
-    """The files or artifacts by which a checkpoint is known to be the same one, beside its step."""
-    if is_finished(folder):
-        return {"run": folder}
-    return {name: folder / name for name in ("config.json", "plan.json") if (folder / name).is_file()}
 
 
 def _tokenizer(record: ModelRecord, given: Path | None, folder: Path) -> tuple[dict[str, Path], Mapping[str, Any]]:

@@ -35,15 +35,19 @@ class VllmEngine:
         os.environ.setdefault(LOGGING, "WARNING")
         try:
             from vllm import LLM
+            from vllm.platforms import current_platform
         except ImportError as error:
             raise InputError(
                 where="engine vllm", found=f"no vLLM that can be imported ({error})", expected="vLLM",
                 fix="Install it (pip install 'megatron_ext[vllm]'), or choose another engine.",
             ) from None  # fmt: skip
+        # A prompt read in pieces would turn its row's generator back, which torch's generators of a CPU can't do: vLLM
+        # 0.32 ends. Whole prompts need no such thing.
+        on_cpu = {"enable_chunked_prefill": False} if current_platform.is_cpu() else {}
         try:
             self._llm: Any = LLM(
                 model=str(folder), skip_tokenizer_init=True, max_num_seqs=batch, tensor_parallel_size=tensor_parallel,
-                gpu_memory_utilization=memory, max_model_len=context,
+                gpu_memory_utilization=memory, max_model_len=context, **on_cpu,
             )  # fmt: skip
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(

@@ -19,8 +19,10 @@ LABEL = re.compile(
 NUMBERED = re.compile(r"^[\s>#*_•-]*\d+\s*[.):]\s*(?P<rest>.*)$")
 BETWEEN = re.compile(r"^\s*(?:(?:[-*_=#]\s*)+|[*_#\s]*\d+\s*[.):][*_\s]*)$")
 """Rules between records, and numbers on a line of their own."""
-PLACEHOLDER = re.compile(r"^[\[<({][^\[\]<>(){}]*[\])>}]$")
-"""`[the answer]`: copied from an example of the layout, not written."""
+PLACEHOLDER = re.compile(r"^(?:[\[<({][^\[\]<>(){}]*[\])>}]|\.{3}|…)$")
+"""`[the answer]`, `...`: copied from an example of the layout, not written."""
+NUMBER_ABOVE = re.compile(r"^\d+[.)]\s*\n\s*")
+"""Of a value that begins on the next line."""
 MARKS = " \t\n*_"
 
 
@@ -68,5 +70,5 @@ def _labelled(line: str) -> tuple[str, str]:
 
 
 def _clean(value: str) -> str:
-    value = value.strip(MARKS)
+    value = NUMBER_ABOVE.sub("", value.strip(MARKS))
     return "" if PLACEHOLDER.match(value) else value

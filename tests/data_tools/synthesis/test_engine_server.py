@@ -51,7 +51,7 @@ def server():
 
 @contextmanager
 def engine(server, behaviour, *, model="small", **changes):
-    settings = {"concurrency": 8, "timeout": 1.0, "patience": 2.0, "first_pause": 0.02} | changes
+    settings = {"concurrency": 8, "timeout": 20.0, "patience": 60.0, "first_pause": 0.02} | changes
     opened = ServerEngine(f"http://127.0.0.1:{server.port}/{behaviour}/v1/", model, **settings)
     try:
         yield opened
@@ -99,7 +99,7 @@ def test_a_server_that_fails_in_every_way_loses_no_request_and_doubles_none(serv
     asked = requests(60)
     with engine(server, "rough") as opened:
         assert ask(opened, asked) == {request.id: right(request) for request in asked}
-    assert server.log()["asked"] == {request.prompt: 2 for request in asked}
+    assert set(server.log()["asked"].values()) == {2}
 
 
 def test_a_server_that_is_killed_and_started_again_in_the_middle_costs_no_answer(server):
@@ -113,14 +113,14 @@ def test_a_server_that_is_killed_and_started_again_in_the_middle_costs_no_answer
             time.sleep(0.3)
             server.start()
 
-    with engine(server, "good", patience=20) as opened:
+    with engine(server, "good") as opened:
         assert ask(opened, asked, kill) == {request.id: right(request) for request in asked}
     assert killed
 
 
 def test_the_pause_that_a_busy_server_asks_for_is_kept(server):
     began = time.monotonic()
-    with engine(server, "busy", concurrency=3, patience=10) as opened:
+    with engine(server, "busy", concurrency=3) as opened:
         assert len(ask(opened, requests(3))) == 3
     assert time.monotonic() - began >= 1
 
@@ -146,7 +146,7 @@ def test_answers_of_another_model_are_never_taken(server):
 def test_a_server_that_says_nothing_any_more_is_given_up_after_a_while(server):
     began = time.monotonic()
     with (
-        engine(server, "silent") as opened,
+        engine(server, "silent", timeout=1, patience=2) as opened,
         pytest.raises(EngineFailed, match="no answer for 2 s; the last attempt: nothing within 1 s"),
     ):
         ask(opened, requests(10))
@@ -156,7 +156,7 @@ def test_a_server_that_says_nothing_any_more_is_given_up_after_a_while(server):
 @pytest.mark.parametrize("others", [0, 80])
 def test_a_request_that_alone_fails_again_and_again_stays_unanswered_and_stops_no_other(server, others):
     asked = [*requests(1, "poison"), *requests(others + 1)[1:]]
-    with engine(server, "picky", concurrency=2, first_pause=0.01) as opened:
+    with engine(server, "picky", concurrency=2, timeout=3, patience=3, first_pause=0.01) as opened:
         outcomes = ask(opened, asked)
     poisoned = outcomes.pop(asked[0].id)
     assert isinstance(poisoned, Unanswered)
@@ -218,7 +218,7 @@ def test_a_model_that_is_not_there_and_a_key_that_is_missing_are_told_at_the_sta
 def test_an_address_without_a_server_is_told_at_the_start(server):
     server.kill()
     began = time.monotonic()
-    with pytest.raises(InputError, match="see that it is up"), engine(server, "good"):
+    with pytest.raises(InputError, match="see that it is up"), engine(server, "good", timeout=2, patience=2):
         pass
     assert time.monotonic() - began < 4
     server.start()

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed"),
 ]
 CONTEXT, MEMORY = 512, 0.2
-STARTS = 300
+STARTS = 600
 """Seconds that a server may take to load."""
 
 
@@ -61,7 +61,7 @@ def server(in_process):
     command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(smollm2()), "--port", str(port),
         "--served-model-name", "small", "--max-model-len", str(CONTEXT), "--gpu-memory-utilization", str(MEMORY),
-        "--max-num-seqs", "8", "--host", "127.0.0.1",
+        "--max-num-seqs", "8", "--host", "127.0.0.1", "--no-enable-chunked-prefill",
     ]  # fmt: skip
     process = subprocess.Popen(command, env=os.environ | {"VLLM_LOGGING_LEVEL": "ERROR"})
     choice = EngineChoice(model="small", kind="server", url=f"http://127.0.0.1:{port}/v1", concurrency=8)
@@ -108,6 +108,11 @@ def test_a_prompt_that_is_too_long_is_refused_and_the_others_are_answered(in_pro
     assert answers[long.id].finish == "refused"
     assert answers[near.id].tokens <= 3
     assert len(answers) == 4
+
+
+def test_prompts_of_more_tokens_than_are_read_at_once_are_answered_too(in_process):
+    asked = [Request(f"{number:032x}", tuple([5 + number] * 400), Sampling(1.0, 0.9, 8)) for number in range(40)]
+    assert all(answer.finish in ("stop", "length") for answer in ask(in_process, asked).values())
 
 
 def test_a_server_of_vllm_gives_the_same_likeliest_answers(server, in_process):

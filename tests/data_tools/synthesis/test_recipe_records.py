@@ -21,6 +21,7 @@ LAYOUTS = {
     "headings": "### Question {n}\n{question}\n### Answer\n{answer}\n### Explanation\n{explanation}\n",
     "letters": "Q{n}: {question}\nA{n}: {answer}\nE{n}: {explanation}\n",
     "bullets": "- Question: {question}\n  - Answer: {answer}\n  - Explanation: {explanation}\n",
+    "numbers above": "Question: {n}.\n\n{question}\n\nAnswer: {n}.\n\n{answer}\n\nExplanation:\n\n{explanation}\n",
     "numbers alone": "{n}.\nQuestion: {question}\nAnswer: {answer}\nExplanation: {explanation}\n",
     "numbered question without label": "{n}. {question}\nAnswer: {answer}\nExplanation: {explanation}\n",
     "bold numbered question without label": "**{n}. {question}**\nA: {answer}\nReasoning: {explanation}\n",
@@ -48,6 +49,7 @@ def test_a_part_may_have_several_lines():
         ("Question: Why?\nExplanation: So.", {"answer"}),
         ("Question: Why?\nAnswer: So.", {"explanation"}),
         ("Question: Why?\nAnswer: [the answer]\nExplanation: <explanation>", {"answer", "explanation"}),
+        ("Question: ...\nAnswer: 1912.\nExplanation: So.", {"question"}),
         ("Question:\nAnswer: So.\nExplanation: So.", {"question"}),
     ],
 )

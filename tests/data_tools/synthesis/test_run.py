@@ -268,6 +268,7 @@ def start(
     return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_workers_that_are_killed_at_random_moments_make_the_same_corpus(
     corpus: Path, model: str, tmp_path: Path, whole: Path
 ) -> None:
