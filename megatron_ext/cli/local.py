@@ -1,4 +1,4 @@
-"""Rank processes on this machine: a command of ours, started once for each rank."""
+"""Processes on this machine: a command of ours, started once for each rank, or as a user would start it."""
 
 import os
 import signal
@@ -25,6 +25,12 @@ def inside_ranks() -> bool:
 def run_ranks(arguments: Sequence[str], *, processes: int) -> int:
     """Run `megatron-ext <arguments>` as `processes` ranks; returns the exit status, as `launch` does."""
     return launch([sys.executable, "-m", "megatron_ext", *arguments], processes=processes)
+
+
+def run_command(*arguments: str) -> int:
+    """A whole command of ours, with its checks and locks, as a process that ends with this one; its exit status."""
+    command = [sys.executable, "-m", "megatron_ext", *arguments]
+    return subprocess.run(command, stdout=sys.stderr, check=False, preexec_fn=die_with_parent).returncode
 
 
 def launch(command: Sequence[str], *, processes: int) -> int:

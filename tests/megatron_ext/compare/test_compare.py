@@ -1,0 +1,155 @@
+"""A whole comparison from its file: what is made, that it goes on where it was, and what it refuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from data_tools.corpus.views import View
+from data_tools.errors import InputError
+from megatron_ext.compare.preparation import prepare
+from megatron_ext.compare.work import RunFailed, carry_out, missing, train
+from megatron_ext.plan.samples import SamplePlan
+from tests.megatron_ext.compare.support import STEP, comparison, make_corpora, settings
+from tests.support import ROOT, make_corpus
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("comparison")
+    (folder / "steps").write_text(str(make_corpora(folder)))
+    return folder
+
+
+@pytest.fixture
+def made(place: Path, tmp_path: Path):
+    """A comparison over the corpora of `place`, in a folder of its own."""
+
+    def make(**changes: Any):
+        for entry in place.iterdir():
+            if not (tmp_path / entry.name).exists():
+                (tmp_path / entry.name).symlink_to(entry)
+        return comparison(tmp_path, **{"steps_per_epoch": int((place / "steps").read_text())} | changes)
+
+    return make
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "megatron_ext", *arguments], cwd=ROOT, capture_output=True, text=True,
+        timeout=500,
+    )  # fmt: skip
+
+
+def test_views_and_the_scans_subsets_are_made_and_every_run_can_be_planned(made):
+    from megatron_ext.data.sources import open_sources
+
+    found = made()
+    prepare(found)
+    assert View(found.view("baseline@3")).size == 3 * STEP
+    for run in found.runs:
+        sources = open_sources(run.config)
+        plan = SamplePlan.of(run.config, {name: source.extent for name, source in sources.items()})
+        assert plan.samples * 16 == run.config.tokens
+
+
+def test_a_scan_point_is_read_in_exactly_its_epochs(made):
+    from megatron_ext.data.sources import open_sources
+
+    found = made()
+    prepare(found)
+    _, run = found.scan[0]
+    rows = open_sources(run.config)["real"].extent.rows
+    assert run.config.samples == 2 * rows == 2 * 3 * 8
+
+
+def test_steps_per_epoch_that_the_corpus_does_not_have_are_refused_with_the_right_number(made, place):
+    right = int((place / "steps").read_text())
+    with pytest.raises(InputError, match=f"found {right + 1}, expected {right}"):
+        prepare(made(steps_per_epoch=right + 1))
+
+
+@pytest.mark.parametrize("key", ["real", "synthetic", "scan"])
+def test_a_held_out_page_in_any_stream_is_refused(made, place, key):
+    """The synthetic corpora's names begin with their real document's page."""
+    changes: dict[str, Any] = {"heldout": "corpus"}
+    if key == "scan":
+        changes = {"scan": {"corpus": "heldout", "points": [{"steps_per_epoch": 1, "epochs": 1}]}}
+    with pytest.raises(InputError, match="pages that are held out"):
+        prepare(made(**changes))
+
+
+def test_held_out_documents_too_short_for_the_loss_by_position_are_refused(made):
+    long = {"sequence_length": 256, "global_batch": 1, "micro_batch": 1}
+    tokens = made().config.steps_per_epoch * 128 // 256
+    scan = {"points": [{"steps_per_epoch": 1, "epochs": 1}]}
+    with pytest.raises(InputError, match="which fill a row"):
+        prepare(made(by_position=True, batch=long, steps_per_epoch=tokens, scan=scan))
+
+
+def test_a_folder_with_a_run_of_other_settings_is_refused_before_anything_is_trained(made):
+    found = made()
+    run = next(found.runs)
+    folder = found.run(run)
+    folder.mkdir(parents=True)
+    from megatron_ext.config import as_dict
+
+    other = as_dict(run.config)
+    other["schedule"]["peak_lr"] = 0.5
+    other["batch"]["micro_batch"] = 1
+    (folder / "config.json").write_text(json.dumps(other))
+    with pytest.raises(InputError, match="a run of other settings: schedule"):
+        carry_out(found, lambda *_: pytest.fail("something was started"))
+    other["schedule"]["peak_lr"] = run.config.schedule.peak_lr
+    (folder / "config.json").write_text(json.dumps(other))
+    assert len(missing(found)) == len(list(found.runs))
+
+
+def test_a_run_that_was_stopped_ends_the_comparison_and_says_that_it_goes_on(made):
+    found = made()
+    with pytest.raises(RunFailed, match="goes on from its checkpoint"):
+        train(found, next(found.runs), lambda *_: 0)
+
+
+@pytest.mark.slow
+def test_a_comparison_runs_from_its_file_to_its_page_and_goes_on_where_it_was(place):
+    steps = int((place / "steps").read_text())
+    file = place / "whole.yaml"
+    settled = settings(steps_per_epoch=steps, by_position=True) | {"schedule": {"peak_lr": 0.003, "end_lr": 0.0}}
+    file.write_text(yaml.safe_dump(settled, sort_keys=False))
+    words = ("compare", str(file), str(place / "out"))
+    array = command(*words, "--array")
+    assert array.returncode == 0, array.stderr
+    assert "--array=0-6" in (place / "out" / "next.sbatch").read_text()
+    task = command(*words, "--task", "3")
+    assert task.returncode == 0, task.stderr
+    assert (place / "out" / "runs" / "baseline@3" / "1234" / "results.json").exists()
+    done = command(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found == json.loads((place / "out" / "comparison.json").read_text())
+    assert found["missing"] == []
+    assert found["arms"]["stitched"]["steps"] == steps * 2 * 2
+    assert len(found["arms"]["stitched"]["losses"]) == len(found["ensembles"]["stitched"]["losses"]) == 2
+    assert found["ensembles"]["stitched"]["losses"][0] == pytest.approx(
+        found["arms"]["stitched"]["losses"]["1234"], rel=1e-5
+    )
+    assert [point["steps_per_epoch"] for point in found["scan"]["points"]] == [3, 6, steps]
+    assert found["arms"]["latent"]["by_position"][0]["from"] == 0
+    page = (place / "out" / "comparison.html").read_text()
+    assert all(name in page for name in found["arms"])
+    again = command(*words, "--json")
+    assert json.loads(again.stdout) == found
+    assert "training" not in again.stderr
+
+
+def test_the_corpus_of_a_test_is_apart_from_what_it_holds_out(place, tmp_path):
+    from data_tools.corpus.apart import require_apart
+
+    require_apart(place / "heldout", [place / "corpus", place / "said", place / "thoughts"])
+    with pytest.raises(InputError, match="held out"):
+        require_apart(make_corpus(tmp_path, documents=1), [place / "said"])
