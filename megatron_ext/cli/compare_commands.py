@@ -107,12 +107,12 @@ def _print_plan(comparison: "Comparison", *, as_json: bool) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for name, arm in planned["arms"].items():
-        table.add_row(name, *(_cell(arm[column]) for column in columns))
+        table.add_row(name, *(_cell(column, arm[column]) for column in columns))
     table.add_section()
-    table.add_row("all runs", *(_cell(planned["total"].get(column, "")) for column in columns))
+    table.add_row("all runs", *(_cell(column, planned["total"].get(column, "")) for column in columns))
     Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE).print(table)
     print_result({key: planned[key] for key in ("parameters", "steps_per_epoch", "tokens_per_step")}, as_json=False)
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.3e}" if isinstance(value, int) and value > 1e15 else shown(value)
+def _cell(column: str, value: Any) -> str:
+    return f"{value:.3e}" if column == "flops" else shown(value)
