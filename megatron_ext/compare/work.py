@@ -37,14 +37,14 @@ def carry_out(comparison: Comparison, command: Command) -> list[str]:
     runs = list(comparison.runs)
     for run in runs:
         _require_same_run(comparison, run)
-    failed = [run for run in runs if not _is_trained(comparison, run) and train(comparison, run, command)]
-    finished = [run for run in runs if run not in failed]
-    measure(comparison, finished, command)
+    failed = [run.name for run in runs if not _is_trained(comparison, run) and train(comparison, run, command)]
+    measure(comparison, [run for run in runs if run.name not in failed], command)
     together = comparison.config.ensembles
     for arm in together.arms if together else ():
-        if not set(comparison.arms[arm]) & set(failed):
-            _ensemble(comparison, comparison.arms[arm], command)
-    return [run.name for run in failed]
+        members = comparison.arms[arm]
+        if not any(run.name in failed for run in members):
+            _ensemble(comparison, members, command)
+    return failed
 
 
 def missing(comparison: Comparison) -> list[PlannedRun]:
