@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from signal import SIGINT, SIGTERM, SIGUSR1
 from typing import Any
 
 import yaml
@@ -22,6 +23,9 @@ Command = Callable[..., int]
 """command("train", ...) -> exit status."""
 
 RESULTS, ENSEMBLE = "results.json", "ensemble.json"
+
+STOPPED = {status for number in (SIGINT, SIGUSR1, SIGTERM) for status in (-number, 128 + number)}
+"""Statuses of a command that a signal has ended before it could save: nobody wants the next run to be started."""
 
 MAY_DIFFER = ("layout", "checkpoint", "tracking", "limits")
 """Settings of a run that change nothing of what is compared."""
@@ -58,12 +62,12 @@ def train(comparison: Comparison, run: PlannedRun, command: Command) -> int:
     """Train one run, or go on with it; returns its exit status.
 
     Raises:
-        RunFailed: it was stopped by a signal, and has saved.
+        RunFailed: it was stopped by a signal.
     """
     file, folder = comparison.run_file(run), comparison.run(run)
     write_whole(file, yaml.safe_dump(as_dict(run.config), sort_keys=False))
     status = command("train", str(file), "--output", str(folder), *_processes(comparison))
-    if not status and not is_finished(folder):
+    if status in STOPPED or (not status and not is_finished(folder)):
         raise RunFailed(f"{folder} was stopped by a signal. The same command goes on from its checkpoint.")
     return status
 

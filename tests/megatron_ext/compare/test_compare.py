@@ -1,8 +1,10 @@
 """A whole comparison from its file: what is made, that it goes on where it was, and what it refuses."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 
 from data_tools.corpus.views import View
 from data_tools.errors import InputError
+from megatron_ext.cli.main import main
 from megatron_ext.compare.preparation import prepare, trained_corpora
 from megatron_ext.compare.work import RunFailed, carry_out, missing, train
 from megatron_ext.plan.samples import SamplePlan
@@ -43,6 +46,16 @@ def command(*arguments: str) -> subprocess.CompletedProcess:
         [sys.executable, "-W", "ignore", "-m", "megatron_ext", *arguments], cwd=ROOT, capture_output=True, text=True,
         timeout=500,
     )  # fmt: skip
+
+
+def test_a_plan_is_printed_from_the_file_alone(tmp_path, capsys):
+    comparison(tmp_path)
+    words = ["compare", str(tmp_path / "comparison.yaml"), str(tmp_path / "out"), "--plan"]
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["arms"]["stitched"]["steps"] == 40
+    assert main(words) == 0
+    assert "baseline@3" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
 
 
 def test_views_and_the_scans_subsets_are_made_and_every_run_can_be_planned(made):
@@ -112,10 +125,12 @@ def test_a_folder_with_a_run_of_other_settings_is_refused_before_anything_is_tra
     assert len(missing(found)) == len(list(found.runs))
 
 
-def test_a_run_that_was_stopped_ends_the_comparison_and_says_that_it_goes_on(made):
+@pytest.mark.parametrize("status", [0, -15, 143, 130])
+def test_a_run_that_was_stopped_ends_the_comparison_and_says_that_it_goes_on(made, status):
+    """0: it has saved, and is not finished."""
     found = made()
     with pytest.raises(RunFailed, match="goes on from its checkpoint"):
-        train(found, next(found.runs), lambda *_: 0)
+        train(found, next(found.runs), lambda *_: status)
 
 
 @pytest.mark.slow
@@ -156,3 +171,22 @@ def test_the_corpus_of_a_test_is_apart_from_what_it_holds_out(place, tmp_path):
     require_apart(place / "heldout", [place / "corpus", place / "said", place / "thoughts"])
     with pytest.raises(InputError, match="held out"):
         require_apart(make_corpus(tmp_path, documents=1), [place / "said"])
+
+
+@pytest.mark.slow
+def test_a_comparison_that_is_told_to_stop_saves_the_run_that_it_trains_and_goes_on_there(made, tmp_path):
+    arms = {"baseline": {"epochs": 400}}
+    made(arms=arms, views={}, scan=None, ensembles=None)
+    words = [sys.executable, "-m", "megatron_ext", "compare", str(tmp_path / "comparison.yaml"), str(tmp_path / "out")]
+    process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    events = tmp_path / "out" / "runs" / "baseline" / "1234" / "events.jsonl"
+    deadline = time.monotonic() + 200
+    while not (events.exists() and '"step": 20,' in events.read_text()):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    _, printed = process.communicate(timeout=200)
+    assert process.returncode == 1
+    assert "goes on from its checkpoint" in printed
+    assert any((events.parent / "checkpoints").glob("step_*"))
