@@ -17,15 +17,16 @@ def prepare(comparison: Comparison) -> None:
     """Check the corpora, and make the views.
 
     Raises:
-        InputError: a run can't be built; steps_per_epoch is not the real corpus's; no held-out document is long enough
-            for the loss by position; a held-out page is in a corpus that is trained on; a view can't be made.
+        InputError: a run can't be built; steps_per_epoch is not the real corpus's; no document is long enough for
+            the loss by position; a held-out page is in a corpus that is trained on; a view can't be made.
     """
     config = comparison.config
     list(comparison.runs)  # so that none is refused after others have cost their hours
     _require_steps_per_epoch(comparison)
-    if config.by_position:
-        _require_long_documents(comparison)
-    require_apart(config.heldout, trained_corpora(comparison))
+    for heldout in dict.fromkeys((config.heldout, config.long_documents or config.heldout)):
+        require_apart(heldout, trained_corpora(comparison))
+    if config.long_documents:
+        _require_long_documents(comparison, config.long_documents)
     for name, view in config.views.items():
         megadocs(
             config.real, view.synthetic, comparison.view(name), layout=view.layout, real=view.real, seed=config.seed,
@@ -57,12 +58,12 @@ def _require_steps_per_epoch(comparison: Comparison) -> None:
         )  # fmt: skip
 
 
-def _require_long_documents(comparison: Comparison) -> None:
-    config = comparison.config
-    longest = int(np.max(IndexedCorpus(config.heldout / CORPUS_PREFIX).lengths, initial=0))
-    if longest <= config.batch.sequence_length:
+def _require_long_documents(comparison: Comparison, corpus: Path) -> None:
+    row = comparison.config.batch.sequence_length
+    longest = int(np.max(IndexedCorpus(corpus / CORPUS_PREFIX).lengths, initial=0))
+    if longest <= row:
         raise InputError(
-            where=f"{comparison.where}, key 'by_position'", found=f"held-out documents of at most {longest} tokens",
-            expected=f"some of more than {config.batch.sequence_length}, which fill a row",
-            fix="Hold out longer documents, or set `by_position: false`.",
+            where=f"{comparison.where}, key 'long_documents'", found=f"documents of at most {longest} tokens",
+            expected=f"some of more than {row}, which fill a row",
+            fix="Hold out longer documents, or leave `long_documents` out.",
         )  # fmt: skip

@@ -100,10 +100,10 @@ def measure(comparison: Comparison, runs: Sequence[PlannedRun], command: Command
     for layout in dict.fromkeys(run.config.layout for run in waiting):
         chosen = [run for run in waiting if run.config.layout == layout]
         folders = [str(comparison.run(run)) for run in chosen]
-        common = ("--heldout", str(comparison.config.heldout), *_processes(comparison))
-        _evaluated(command("eval", *folders, *common))
-        if comparison.config.by_position:
-            _evaluated(command("eval", *folders, *common, "--by-position"))
+        _evaluated(command("eval", *folders, "--heldout", str(comparison.config.heldout), *_processes(comparison)))
+        if long := comparison.config.long_documents:
+            words = ("--heldout", str(long), *_processes(comparison), "--by-position")
+            _evaluated(command("eval", *folders, *words))
         for run in chosen:
             _keep(comparison, run)
 
@@ -115,10 +115,8 @@ def _keep(comparison: Comparison, run: PlannedRun) -> None:
         shutil.copy(comparison.run(run) / RESULTS, scratch / RESULTS)
         return dict(json.loads((scratch / RESULTS).read_text())["heldout"])
 
-    inputs, settings = _measured_on(comparison, [run]), {"by_position": comparison.config.by_position}
-    run_step(
-        comparison.evaluation(run), step="measure", inputs=inputs, settings=settings, build=build, replace=True
-    )  # fmt: skip
+    inputs = _measured_on(comparison, run)
+    run_step(comparison.evaluation(run), step="measure", inputs=inputs, settings={}, build=build, replace=True)
 
 
 def _ensemble(comparison: Comparison, runs: Sequence[PlannedRun], command: Command) -> None:
@@ -129,7 +127,7 @@ def _ensemble(comparison: Comparison, runs: Sequence[PlannedRun], command: Comma
         _evaluated(command("eval", *folders, "--heldout", heldout, "--ensemble", file, *_processes(comparison)))
         return {"members": len(runs)}
 
-    inputs = _measured_on(comparison, runs)
+    inputs = {run.name: comparison.run(run) for run in runs} | {"heldout": comparison.config.heldout}
     run_step(
         comparison.ensemble(runs[0].arm), step="ensemble", inputs=inputs, settings={}, build=build, replace=True
     )  # fmt: skip
@@ -153,12 +151,14 @@ def _is_measured(comparison: Comparison, run: PlannedRun) -> bool:
     folder = comparison.evaluation(run)
     if not is_finished(folder) or not is_finished(comparison.run(run)):
         return False
-    hashes = {name: hash_of_input(path) for name, path in _measured_on(comparison, [run]).items()}
-    return read_manifest(folder).made_by("measure", hashes, {"by_position": comparison.config.by_position})
+    hashes = {name: hash_of_input(path) for name, path in _measured_on(comparison, run).items()}
+    return read_manifest(folder).made_by("measure", hashes, {})
 
 
-def _measured_on(comparison: Comparison, runs: Sequence[PlannedRun]) -> dict[str, Path]:
-    return {run.name: comparison.run(run) for run in runs} | {"heldout": comparison.config.heldout}
+def _measured_on(comparison: Comparison, run: PlannedRun) -> dict[str, Path]:
+    long = comparison.config.long_documents
+    corpora = {"heldout": comparison.config.heldout} | ({"long_documents": long} if long else {})
+    return {"run": comparison.run(run)} | corpora
 
 
 def _require_same_run(comparison: Comparison, run: PlannedRun) -> None:

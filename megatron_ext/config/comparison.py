@@ -109,8 +109,9 @@ class ComparisonConfig:
     scan: ScanConfig | None = None
     """None: no data efficiency."""
     ensembles: EnsemblesConfig | None = None
-    by_position: bool = False
-    """Whether the loss by position is measured, on held-out documents that are longer than a row."""
+    long_documents: AnyPath | None = None
+    """Held-out corpus (the one above, or another) on whose documents of more than a row the loss by position is
+    measured. None: it isn't."""
     model: ModelConfig
     batch: BatchConfig
     schedule: ScheduleConfig

@@ -87,7 +87,8 @@ def test_steps_per_epoch_that_the_corpus_does_not_have_are_refused_with_the_righ
 
 
 @pytest.mark.parametrize("changes", [
-    {"heldout": "corpus"}, {"scan": {"corpus": "heldout", "points": [{"steps_per_epoch": 1, "epochs": 1}]}},
+    {"heldout": "corpus"}, {"long_documents": "corpus"},
+    {"scan": {"corpus": "heldout", "points": [{"steps_per_epoch": 1, "epochs": 1}]}},
 ])  # fmt: skip
 def test_a_held_out_page_in_a_stream_is_refused(made, changes):
     with pytest.raises(InputError, match="pages that are held out"):
@@ -104,7 +105,7 @@ def test_held_out_documents_too_short_for_the_loss_by_position_are_refused(made)
     tokens = made().config.steps_per_epoch * 128 // 256
     scan = {"points": [{"steps_per_epoch": 1, "epochs": 1}]}
     with pytest.raises(InputError, match="which fill a row"):
-        prepare(made(by_position=True, batch=long, steps_per_epoch=tokens, scan=scan))
+        prepare(made(long_documents="heldout", batch=long, steps_per_epoch=tokens, scan=scan))
 
 
 def test_a_folder_with_a_run_of_other_settings_is_refused_before_anything_is_trained(made):
@@ -137,7 +138,9 @@ def test_a_run_that_was_stopped_ends_the_comparison_and_says_that_it_goes_on(mad
 def test_a_comparison_runs_from_its_file_to_its_page_and_goes_on_where_it_was(place):
     steps = int((place / "steps").read_text())
     file = place / "whole.yaml"
-    settled = settings(steps_per_epoch=steps, by_position=True) | {"schedule": {"peak_lr": 0.003, "end_lr": 0.0}}
+    settled = settings(steps_per_epoch=steps, long_documents="heldout") | {
+        "schedule": {"peak_lr": 0.003, "end_lr": 0.0}
+    }
     file.write_text(yaml.safe_dump(settled, sort_keys=False))
     words = ("compare", str(file), str(place / "out"))
     array = command(*words, "--array")
