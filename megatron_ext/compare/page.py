@@ -1,7 +1,6 @@
 """The dictionary of `collect` to one self-contained page: tables and plots, no network needed."""
 
 import json
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,11 @@ from megatron_ext.config.comparison import BASELINE
 from megatron_ext.report.page import HERE as REPORT
 
 HERE = Path(__file__).parent
-COLOURS = ("#a3803a", "#d2521c", "#3a7fc4", "#5b8c3e", "#8a5bb0", "#b0436b", "#3a9c96", "#7a7367")
+HUES = {None: 39, "simple": 16, "stitched": 210, "latent": 98}
+"""By layout of an arm's view; arms of one layout differ in their lightness."""
+LIGHTEST, DARKEST = 66, 38
+MOST_NAMED = 6
+"""Arms that the legend of the scan names; more of them are told by colour, and by name where one points."""
 JSON, PAGE = "comparison.json", "comparison.html"
 LARGEST_K = 64
 """To which an ensemble's law is drawn."""
@@ -75,7 +78,7 @@ def times(efficiency: dict[str, float | None] | None) -> str:
 
 def figures(found: dict[str, Any]) -> dict[str, Any]:
     """Traces of each plot."""
-    colours = dict(zip(found["arms"], cycle(COLOURS), strict=False))
+    colours = _colours(found)
     measured = {name: arm for name, arm in found["arms"].items() if arm["loss"] is not None}
     return {
         "arms": _arms(measured, colours), "scan": _scan(found, measured, colours),
@@ -83,13 +86,28 @@ def figures(found: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _colours(found: dict[str, Any]) -> dict[str, str]:
+    """Arm -> colour: the layout's hue, the darker the later it stands in the file."""
+    layouts: dict[str | None, list[str]] = {}
+    for name, arm in found["arms"].items():
+        layouts.setdefault(found["config"]["views"][arm["view"]]["layout"] if arm["view"] else None, []).append(name)
+    return {
+        name: f"hsl({HUES[layout]}, 55%, {_lightness(place, len(names))}%)"
+        for layout, names in layouts.items() for place, name in enumerate(names)
+    }  # fmt: skip
+
+
+def _lightness(place: int, places: int) -> int:
+    return round(DARKEST + (LIGHTEST - DARKEST) * (places - 1 - place) / places)
+
+
 def _arms(measured: dict[str, Any], colours: dict[str, str]) -> list[dict[str, Any]]:
     return [
         {
             "type": "scatter", "mode": "markers+text", "cliponaxis": False, "showlegend": False,
             "x": [arm["loss"] for arm in measured.values()], "y": list(measured),
-            "text": [f"{arm['loss']:.3f}" for arm in measured.values()], "textposition": "top center",
-            "error_x": {"array": [arm["deviation"] or 0 for arm in measured.values()], "thickness": 1.2, "width": 5},
+            "text": [f"  {arm['loss']:.3f}" for arm in measured.values()], "textposition": "middle right",
+            "error_x": {"array": [arm["deviation"] or 0 for arm in measured.values()], "thickness": 1.2, "width": 5, "color": "#8a8580"},
             "marker": {"size": 12, "color": [colours[name] for name in measured]},
         }
     ]  # fmt: skip
@@ -116,7 +134,8 @@ def _scan(found: dict[str, Any], measured: dict[str, Any], colours: dict[str, st
         tokens = (arm["efficiency"] or {}).get("tokens")
         if tokens and scan["curve"] and tokens <= scan["curve"][-1][0]:
             mark = {"size": 12, "symbol": "diamond", "color": colours[name]}
-            traces.append(_dots([tokens], [arm["loss"]], colours[name], name) | {"marker": mark})
+            named = {"showlegend": len(measured) <= MOST_NAMED}
+            traces.append(_dots([tokens], [arm["loss"]], colours[name], name) | {"marker": mark} | named)
     return traces
 
 

@@ -102,9 +102,6 @@ class Comparison:
         others = [run for runs in self.arms.values() for run in runs[1:]]
         yield from (*first, *(run for _, run in self.scan), *others)
 
-    def point_name(self, point: ScanPoint) -> str:
-        return f"{BASELINE}@{point.steps_per_epoch}"  # no arm may have an @ in its name
-
     def _arm(self, name: str, seed: int) -> PlannedRun:
         arm, config = self.config.arms[name], self.config
         tokens = config.steps_per_epoch * config.batch.tokens_per_step
@@ -123,7 +120,8 @@ class Comparison:
         return PlannedRun(name, seed, run, arm.epochs, tokens)
 
     def _point(self, point: ScanPoint) -> PlannedRun:
-        name, tokens = self.point_name(point), point.steps_per_epoch * self.config.batch.tokens_per_step
+        name = f"{BASELINE}@{point.steps_per_epoch}"  # no arm may have an @ in its name
+        tokens = point.steps_per_epoch * self.config.batch.tokens_per_step
         real = {"corpus": str(self.view(name).absolute()), "kind": "megadocs", "tokens": tokens * point.epochs}
         run = self._run({"sources": {REAL: real}}, point.changes, self.config.seed, "scan.points")
         return PlannedRun(name, self.config.seed, run, point.epochs, tokens)

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 
-from megatron_ext.config.data import BlendConfig
 from megatron_ext.config.fields import STRICT, AnyPath, UnfitError
 from megatron_ext.config.model import LayoutConfig, ModelConfig, require_layout
 from megatron_ext.config.schema import CheckpointConfig, TrackingConfig
@@ -125,14 +124,6 @@ class ComparisonConfig:
     """Of first weights and data order of each arm's first run, of the views and of the scan's draw."""
     processes: PositiveInt = 1
     """Ranks of each run on this machine."""
-
-    def steps_of(self, arm: ArmConfig) -> int:
-        """Steps of one run of an arm."""
-        if arm.view is None or arm.weight is None:
-            return self.steps_per_epoch * arm.epochs
-        return BlendConfig(
-            epochs=arm.epochs, steps_per_epoch=self.steps_per_epoch, weights={arm.view: arm.weight}
-        ).steps  # fmt: skip
 
     @property
     def members(self) -> dict[str, int]:
