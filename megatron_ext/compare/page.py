@@ -102,12 +102,13 @@ def _lightness(place: int, places: int) -> int:
 
 
 def _arms(measured: dict[str, Any], colours: dict[str, str]) -> list[dict[str, Any]]:
+    deviations = [arm["deviation"] or 0 for arm in measured.values()]
     return [
         {
             "type": "scatter", "mode": "markers+text", "cliponaxis": False, "showlegend": False,
             "x": [arm["loss"] for arm in measured.values()], "y": list(measured),
             "text": [f"  {arm['loss']:.3f}" for arm in measured.values()], "textposition": "middle right",
-            "error_x": {"array": [arm["deviation"] or 0 for arm in measured.values()], "thickness": 1.2, "width": 5, "color": "#8a8580"},
+            "error_x": {"array": deviations, "thickness": 1.2, "width": 5, "color": "#8a8580"},
             "marker": {"size": 12, "color": [colours[name] for name in measured]},
         }
     ]  # fmt: skip

@@ -6,6 +6,7 @@ import numpy as np
 
 from data_tools.corpus.apart import require_apart
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
+from data_tools.corpus.manifest import read_manifest
 from data_tools.errors import InputError
 from data_tools.steps.megadocs import megadocs
 from data_tools.steps.subset import subset
@@ -17,12 +18,13 @@ def prepare(comparison: Comparison) -> None:
     """Check the corpora, and make the views.
 
     Raises:
-        InputError: a run can't be built; steps_per_epoch is not the real corpus's; no document is long enough for
-            the loss by position; a held-out page is in a corpus that is trained on; a view can't be made.
+        InputError: a run can't be built; steps_per_epoch is not the real corpus's; a corpus has another tokenizer; no
+            document is long enough for the loss by position; a held-out page is in a corpus that is trained on; a view can't be made.
     """
     config = comparison.config
     list(comparison.runs)  # so that none is refused after others have cost their hours
     _require_steps_per_epoch(comparison)
+    _require_one_tokenizer(comparison)
     for heldout in dict.fromkeys((config.heldout, config.long_documents or config.heldout)):
         require_apart(heldout, trained_corpora(comparison))
     if config.long_documents:
@@ -56,6 +58,18 @@ def _require_steps_per_epoch(comparison: Comparison) -> None:
             expected=f"{holds}: the whole steps of {config.batch.tokens_per_step} tokens in {config.real}",
             fix="Correct the number, or name the corpus that it is of.",
         )  # fmt: skip
+
+
+def _require_one_tokenizer(comparison: Comparison) -> None:
+    config = comparison.config
+    wanted = read_manifest(config.real).settings.get("tokenizer")
+    heldout = [corpus for corpus in (config.heldout, config.long_documents) if corpus]
+    for corpus in (*trained_corpora(comparison), *heldout):
+        if read_manifest(corpus).settings.get("tokenizer") != wanted:
+            raise InputError(
+                where=str(corpus), found="another tokenizer", expected=f"that of {config.real}",
+                fix="Tokenize all corpora alike: losses over other tokens do not compare.",
+            )  # fmt: skip
 
 
 def _require_long_documents(comparison: Comparison, corpus: Path) -> None:

@@ -1,6 +1,7 @@
 """A whole comparison from its file: what is made, that it goes on where it was, and what it refuses."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,15 +18,8 @@ from megatron_ext.cli.main import main
 from megatron_ext.compare.preparation import prepare, trained_corpora
 from megatron_ext.compare.work import RunFailed, carry_out, missing, train
 from megatron_ext.plan.samples import SamplePlan
-from tests.megatron_ext.compare.support import STEP, comparison, make_corpora, settings
+from tests.megatron_ext.compare.support import STEP, comparison, settings
 from tests.support import ROOT, make_corpus
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("comparison")
-    (folder / "steps").write_text(str(make_corpora(folder)))
-    return folder
 
 
 @pytest.fixture
@@ -98,6 +92,16 @@ def test_a_held_out_page_in_a_stream_is_refused(made, changes):
 def test_every_stream_is_searched_for_held_out_pages(made, tmp_path):
     found = made(scan={"corpus": "larger", "points": [{"steps_per_epoch": 1, "epochs": 1}]})
     assert {path.name for path in trained_corpora(found)} == {"corpus", "said", "thoughts", "larger"}
+
+
+@pytest.mark.parametrize("key", ["heldout", "long_documents"])
+def test_a_corpus_with_another_tokenizer_is_refused(made, place, tmp_path, key):
+    shutil.copytree(place / "heldout", tmp_path / "other")
+    manifest = json.loads((tmp_path / "other" / "manifest.json").read_text())
+    manifest["settings"]["tokenizer"] = "0" * 32
+    (tmp_path / "other" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="found another tokenizer"):
+        prepare(made(**{key: "other"}))
 
 
 def test_held_out_documents_too_short_for_the_loss_by_position_are_refused(made):

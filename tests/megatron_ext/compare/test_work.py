@@ -13,14 +13,7 @@ from megatron_ext.compare.runs import Comparison
 from megatron_ext.compare.work import carry_out, missing, run_task
 from megatron_ext.config import as_dict, load_run
 from megatron_ext.sweep.tasks import RunFailed
-from tests.megatron_ext.compare.support import comparison, make_corpora
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("comparison")
-    (folder / "steps").write_text(str(make_corpora(folder)))
-    return folder
+from tests.megatron_ext.compare.support import comparison
 
 
 @pytest.fixture
