@@ -19,7 +19,8 @@ def prepare(comparison: Comparison) -> None:
 
     Raises:
         InputError: a run can't be built; steps_per_epoch is not the real corpus's; a corpus has another tokenizer; no
-            document is long enough for the loss by position; a held-out page is in a corpus that is trained on; a view can't be made.
+            document is long enough for the loss by position; a held-out page is in a corpus that is trained on; a view
+            can't be made.
     """
     config = comparison.config
     list(comparison.runs)  # so that none is refused after others have cost their hours
