@@ -18,6 +18,7 @@ from megatron_ext.cli.main import main
 from megatron_ext.compare.preparation import prepare, trained_corpora
 from megatron_ext.compare.work import RunFailed, carry_out, missing, train
 from megatron_ext.plan.samples import SamplePlan
+from megatron_ext.sweep.tasks import task_of
 from tests.megatron_ext.compare.support import STEP, comparison, settings
 from tests.support import ROOT, make_corpus
 
@@ -62,6 +63,18 @@ def test_views_and_the_scans_subsets_are_made_and_every_run_can_be_planned(made)
         sources = open_sources(run.config)
         plan = SamplePlan.of(run.config, {name: source.extent for name, source in sources.items()})
         assert plan.samples * 16 == run.config.tokens
+
+
+def test_missing_runs_are_written_as_an_array_whose_tasks_name_them(made, tmp_path, capsys):
+    found = made()
+    words = ["compare", str(tmp_path / "comparison.yaml"), str(tmp_path / "out")]
+    assert main([*words, "--array"]) == 0
+    assert "its 7 runs" in capsys.readouterr().out
+    *_, array, line = (tmp_path / "out" / "next.sbatch").read_text().splitlines()
+    assert array == "#SBATCH --array=0-6"
+    assert line.endswith(f'compare {words[1]} {words[2]} --task "$SLURM_ARRAY_TASK_ID"')
+    assert [task_of(tmp_path / "out", task) for task in range(7)] == [run.name for run in found.runs]
+    assert main([*words, "--task", "7"]) == 2
 
 
 def test_a_scan_point_is_read_in_exactly_its_epochs(made):
