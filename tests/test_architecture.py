@@ -50,6 +50,7 @@ MAY_IMPORT = {
     "megatron_ext.knowledge": RUN,
     "megatron_ext.report": CONFIG,
     "megatron_ext.sweep": CONFIG,
+    "megatron_ext.compare": PLAN | CORPORA | {"data_tools.steps", "megatron_ext.report", "megatron_ext.sweep"},
     "megatron_ext.cli": {"data_tools", "megatron_ext", "launch"},
     "megatron_ext.__main__": {"megatron_ext.cli"},
     "launch": CONFIG,

@@ -16,7 +16,8 @@ from megatron_ext.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
-    ["demo"], ["plan"], ["train"], ["eval"], ["report"], ["sweep"], ["convert", "import"], ["convert", "export"],
+    ["demo"], ["plan"], ["train"], ["eval"], ["report"], ["sweep"], ["compare"],
+    ["convert", "import"], ["convert", "export"],
     *(["data", name] for name in
       ("clean", "dedup", "split", "tokenizer", "tokenize", "embed", "neighbors", "pairs", "megadocs", "verify",
        "repair", "stats")),

@@ -1,4 +1,4 @@
-"""Rank processes on this machine: a command of ours, started once for each rank."""
+"""Processes on this machine: a command of ours, started once for each rank, or as a user would start it."""
 
 import os
 import signal
@@ -6,7 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 from data_tools.processes import die_with_parent
@@ -25,6 +26,17 @@ def inside_ranks() -> bool:
 def run_ranks(arguments: Sequence[str], *, processes: int) -> int:
     """Run `megatron-ext <arguments>` as `processes` ranks; returns the exit status, as `launch` does."""
     return launch([sys.executable, "-m", "megatron_ext", *arguments], processes=processes)
+
+
+def run_command(*arguments: str) -> int:
+    """A whole command of ours, with its checks and locks, as a process that ends with this one; its exit status.
+
+    Signals are passed on to it, so that training saves before it stops.
+    """
+    command = [sys.executable, "-m", "megatron_ext", *arguments]
+    process = subprocess.Popen(command, stdout=sys.stderr, preexec_fn=die_with_parent)
+    with _signals_passed_on([process]):
+        return process.wait()
 
 
 def launch(command: Sequence[str], *, processes: int) -> int:
@@ -49,13 +61,19 @@ def launch(command: Sequence[str], *, processes: int) -> int:
         for rank in range(processes)
     ]  # fmt: skip
 
+    with _signals_passed_on(ranks):
+        return _status_of(ranks)
+
+
+@contextmanager
+def _signals_passed_on(processes: Sequence[subprocess.Popen]) -> Iterator[None]:
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        for rank in ranks:
-            rank.send_signal(number)
+        for process in processes:
+            process.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in PASSED_ON}
     try:
-        return _status_of(ranks)
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

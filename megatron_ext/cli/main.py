@@ -15,6 +15,7 @@ import typer
 from data_tools.errors import EXIT_FAILED, EndedEarly, InputError
 from megatron_ext.cli import (
     check_commands,
+    compare_commands,
     convert_commands,
     data_commands,
     pairing_commands,
@@ -40,6 +41,7 @@ app.add_typer(synth_commands.app, name="synth")
 app.add_typer(convert_commands.app, name="convert")
 run_commands.add_to(app)
 app.command("sweep")(sweep_commands.sweep)
+app.command("compare")(compare_commands.compare)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

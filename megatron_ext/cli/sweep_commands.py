@@ -1,6 +1,5 @@
 """The `sweep` command: a grid of runs, here one after the other, or proposed as Slurm arrays."""
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -34,35 +33,21 @@ def sweep(
 
     def run_one(run_file: Path, run: Path) -> int:
         from data_tools.corpus.manifest import is_finished
+        from megatron_ext.cli.local import run_command
 
         processes = ["--processes", str(grid.config.processes)]
-        status = _run("train", str(run_file), "--output", str(run), *processes)
+        status = run_command("train", str(run_file), "--output", str(run), *processes)
         if status or not is_finished(run):  # it was told to stop, and has saved
             return status or EXIT_FAILED
-        return _run("eval", str(run), "--heldout", str(grid.config.heldout), *processes)
+        return run_command("eval", str(run), "--heldout", str(grid.config.heldout), *processes)
 
     if task is not None:
         run_point(grid, folder, proposed(folder, task), run_one)
         return
     if array:
-        command = [
-            sys.executable,
-            "-m",
-            "megatron_ext",
-            "sweep",
-            str(file.absolute()),
-            str(folder.absolute()),
-            "--task",
-        ]
+        words = ("sweep", str(file.absolute()), str(folder.absolute()), "--task")
+        command = [sys.executable, "-m", "megatron_ext", *words]
         script = propose(grid, folder, command)
         say(f"Submit: sbatch {script}" if script else "Nothing is left to run: the best point is accepted.")
         return
     print_result(described(walk(grid, folder, run_one, most=most)), as_json=as_json)
-
-
-def _run(*arguments: str) -> int:
-    """A command of ours as a process that ends with this one."""
-    from data_tools.processes import die_with_parent
-
-    command = [sys.executable, "-m", "megatron_ext", *arguments]
-    return subprocess.run(command, stdout=sys.stderr, check=False, preexec_fn=die_with_parent).returncode

@@ -1,10 +1,11 @@
 """Run and experiment files to frozen objects: checked once, then passed to whoever needs a part of them.
 
 `schema.py` holds what a run is made of (its parts are in `model.py`, `data.py` and `training.py`), `experiment.py` what
-a whole experiment is. `loading.py` reads both from YAML and turns everything that is wrong with a file into an
-`InputError` that names its line and its remedy.
+a whole experiment is, `sweep.py` a grid of runs, `comparison.py` arms that are compared. `loading.py` reads them from
+YAML and turns everything that is wrong with a file into an `InputError` that names its line and its remedy.
 """
 
+from megatron_ext.config.comparison import ComparisonConfig
 from megatron_ext.config.data import BlendConfig, PhaseConfig, SourceConfig
 from megatron_ext.config.experiment import (
     DataConfig,
@@ -14,7 +15,15 @@ from megatron_ext.config.experiment import (
     TuningConfig,
 )
 from megatron_ext.config.fields import Duration
-from megatron_ext.config.loading import as_dict, load_experiment, load_run, load_sweep, model_from_dict, run_from_dict
+from megatron_ext.config.loading import (
+    as_dict,
+    load_comparison,
+    load_experiment,
+    load_run,
+    load_sweep,
+    model_from_dict,
+    run_from_dict,
+)
 from megatron_ext.config.model import LayoutConfig, ModelConfig, RopeScaling, require_ranks
 from megatron_ext.config.schema import CheckpointConfig, RunConfig, TrackingConfig
 from megatron_ext.config.training import BatchConfig, LimitsConfig, OptimizerConfig, RampStage, ScheduleConfig
@@ -23,6 +32,7 @@ __all__ = [
     "BatchConfig",
     "BlendConfig",
     "CheckpointConfig",
+    "ComparisonConfig",
     "DataConfig",
     "Duration",
     "ExperimentConfig",
@@ -41,6 +51,7 @@ __all__ = [
     "TrackingConfig",
     "TuningConfig",
     "as_dict",
+    "load_comparison",
     "load_experiment",
     "load_run",
     "load_sweep",

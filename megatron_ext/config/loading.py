@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from data_tools.errors import InputError
+from megatron_ext.config.comparison import ComparisonConfig
 from megatron_ext.config.experiment import ExperimentConfig
 from megatron_ext.config.fields import UnfitError
 from megatron_ext.config.model import ModelConfig
@@ -49,6 +50,15 @@ def load_sweep(path: Path) -> SweepConfig:
         InputError: as for `load_run`.
     """
     return _load(SweepConfig, path)
+
+
+def load_comparison(path: Path) -> ComparisonConfig:
+    """The comparison that a YAML file describes.
+
+    Raises:
+        InputError: as for `load_run`.
+    """
+    return _load(ComparisonConfig, path)
 
 
 def run_from_dict(values: Mapping[str, Any], where: str) -> RunConfig:

@@ -1,5 +1,6 @@
 """What a sweep is: a run file, the settings that vary in it, and where to begin."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveInt, model_validator
@@ -39,22 +40,23 @@ class SweepConfig:
                 raise UnfitError(found=f"{name} {values}", expected="different values", fix="Leave repeated ones out.")
         return self
 
-    def changed(self, settings: dict[str, Any], values: dict[str, Value]) -> dict[str, Any]:
-        """The settings of a run with some of them replaced.
 
-        Raises:
-            KeyError: there is no such setting.
-        """
-        result = dict(settings)
-        for name, value in values.items():
-            first, _, rest = name.partition(".")
-            if first not in settings:
+def changed(settings: dict[str, Any], values: Mapping[str, Value]) -> dict[str, Any]:
+    """The settings of a run with some of them replaced.
+
+    Raises:
+        KeyError: there is no such setting.
+    """
+    result = dict(settings)
+    for name, value in values.items():
+        first, _, rest = name.partition(".")
+        if first not in settings:
+            raise KeyError(name)
+        if rest:
+            inner = result[first]
+            if not isinstance(inner, dict):
                 raise KeyError(name)
-            if rest:
-                inner = result[first]
-                if not isinstance(inner, dict):
-                    raise KeyError(name)
-                result[first] = self.changed(inner, {rest: value})
-            else:
-                result[first] = value
-        return result
+            result[first] = changed(inner, {rest: value})
+        else:
+            result[first] = value
+    return result

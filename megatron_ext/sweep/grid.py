@@ -16,7 +16,7 @@ from typing import Any
 
 from data_tools.errors import InputError
 from megatron_ext.config import RunConfig, as_dict, load_run, run_from_dict
-from megatron_ext.config.sweep import SweepConfig, Value
+from megatron_ext.config.sweep import SweepConfig, Value, changed
 
 Point = tuple[int, ...]
 """Number of the value of each setting, in the order of the grid."""
@@ -68,7 +68,7 @@ class Grid:
         """
         where = f"{self.where}, point {self.name(point)}"
         try:
-            settings = self.config.changed(self._base, self.values(point))
+            settings = changed(self._base, self.values(point))
         except KeyError as error:
             raise InputError(
                 where=f"{self.where}, key 'grid'", found=str(error.args[0]),

@@ -1,27 +1,22 @@
 """Going on with a sweep: the files of its next runs, one after the other or as the tasks of a Slurm array."""
 
 import json
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from data_tools.errors import EndedEarly, InputError
 from data_tools.files import write_whole
 from megatron_ext.config import as_dict
 from megatron_ext.sweep.grid import Grid, Point, State, loss_of
 from megatron_ext.sweep.picture import page
+from megatron_ext.sweep.tasks import RunFailed, task_of, write_array
 
-PROPOSED, ARRAY, STATE, PICTURE = "proposed.json", "next.sbatch", "sweep.json", "sweep.html"
+STATE, PICTURE = "sweep.json", "sweep.html"
 
 RunOne = Callable[[Path, Path], int]
 """run_one(run file, run folder) -> exit status: trains and evaluates."""
-
-
-class RunFailed(EndedEarly):
-    """A run of the sweep ended without a loss, and not because it diverged."""
 
 
 def walk(grid: Grid, folder: Path, run_one: RunOne, *, most: int | None = None) -> State:
@@ -78,11 +73,7 @@ def propose(grid: Grid, folder: Path, command: Sequence[str]) -> Path | None:
         return None
     for point in state.next:
         run_file(grid, folder, point)
-    write_whole(folder / PROPOSED, json.dumps([list(point) for point in state.next]) + "\n")
-    script = folder / ARRAY
-    line = shlex.join(command)
-    write_whole(script, f'#!/bin/bash\n#SBATCH --array=0-{len(state.next) - 1}\n{line} "$SLURM_ARRAY_TASK_ID"\n')
-    return script
+    return write_array(folder, [list(point) for point in state.next], command)
 
 
 def proposed(folder: Path, task: int) -> Point:
@@ -91,14 +82,7 @@ def proposed(folder: Path, task: int) -> Point:
     Raises:
         InputError: the array has no such task.
     """
-    path = folder / PROPOSED
-    points = [tuple(point) for point in json.loads(path.read_text())] if path.exists() else []
-    if not 0 <= task < len(points):
-        raise InputError(
-            where=str(path), found=f"{len(points)} proposed runs", expected=f"one of number {task}",
-            fix="Propose the next runs first, with --array.",
-        )  # fmt: skip
-    return points[task]
+    return tuple(task_of(folder, task))
 
 
 def written(grid: Grid, folder: Path) -> State:

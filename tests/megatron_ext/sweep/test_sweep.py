@@ -14,7 +14,8 @@ from data_tools.errors import InputError
 from megatron_ext.config import load_sweep
 from megatron_ext.sweep.grid import Grid, State
 from megatron_ext.sweep.picture import page
-from megatron_ext.sweep.walk import RunFailed, propose, proposed, run_point, walk
+from megatron_ext.sweep.tasks import RunFailed
+from megatron_ext.sweep.walk import propose, proposed, run_point, walk
 from tests.support import ROOT, make_corpus, run_settings
 
 GRID = {"schedule.peak_lr": [0.001, 0.003, 0.01], "optimizer.weight_decay": [0.1, 0.4, 0.8, 1.6], "seed": [1, 2]}
