@@ -62,6 +62,8 @@ def answer(found: dict[str, Any]) -> list[str]:
         sentences.append(f"By the baseline's law, that takes {times(efficiency)} the real data.")
     elif gain > 0 and efficiency:
         sentences.append("The baseline's law, as far as its points tell it, never comes down to that loss.")
+    if best["steps"] != base["steps"]:
+        sentences.append(f"It was trained for {best['steps'] / base['steps']:.3g} times the baseline's steps.")
     if all(arm["runs"] == 1 for arm in found["arms"].values()):
         sentences.append("One seed was run of each arm, so how far seeds scatter is not known.")
     return sentences
@@ -107,7 +109,7 @@ def _arms(measured: dict[str, Any], colours: dict[str, str]) -> list[dict[str, A
         {
             "type": "scatter", "mode": "markers+text", "cliponaxis": False, "showlegend": False,
             "x": [arm["loss"] for arm in measured.values()], "y": list(measured),
-            "text": [f"  {arm['loss']:.3f}" for arm in measured.values()], "textposition": "middle right",
+            "text": [f"{arm['loss']:.3f}" for arm in measured.values()], "textposition": "top center",
             "error_x": {"array": deviations, "thickness": 1.2, "width": 5, "color": "#8a8580"},
             "marker": {"size": 12, "color": [colours[name] for name in measured]},
         }

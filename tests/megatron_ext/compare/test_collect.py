@@ -95,6 +95,14 @@ def test_before_anything_is_trained_the_page_says_what_is_missing(tmp_path):
     assert "baseline/1234" in page(found)
 
 
+def test_the_answer_says_where_the_best_arm_was_trained_longer(measured):
+    sentences = answer(collect(measured({"stitched": 2.0}, ensembles=None)))
+    assert "stitched" in sentences[0]
+    assert "takes 2.00×" in sentences[1]
+    assert sentences[2] == "It was trained for 2 times the baseline's steps."
+    assert "One seed" in sentences[3]
+
+
 def test_ensembles_are_shown_with_what_they_tend_to(measured):
     found = measured()
     for arm in ("baseline", "stitched"):
