@@ -50,7 +50,7 @@ class BatchConfig:
         for stage in self.ramp:
             yield step, sample, stage.global_batch
             wanted = -(-stage.until_tokens // self.sequence_length) - sample
-            steps = -(-wanted // stage.global_batch)
+            steps = max(0, -(-wanted // stage.global_batch))  # none, if the stage before has gone past its end
             step, sample = step + steps, sample + steps * stage.global_batch
         yield step, sample, self.global_batch
 

@@ -24,6 +24,13 @@ def test_a_run_may_go_on_with_a_new_phase(phases, batch, more, data):
     assert longer.agrees(record(begun), samples=begun.samples_of(step).start, step=step) is None
 
 
+def test_a_stage_of_the_ramp_that_the_one_before_has_gone_past_has_no_step():
+    ramp = (RampStage(until_tokens=LENGTH, global_batch=5), RampStage(until_tokens=4 * LENGTH, global_batch=1))
+    batch = BatchConfig(sequence_length=LENGTH, global_batch=2, ramp=ramp)
+    assert [batch.first_sample(step) for step in range(4)] == [0, 5, 7, 9]
+    assert batch.steps(9) == 3
+
+
 @given(rows=MIXTURES, times=st.integers(2, 4), step=st.integers(0, 8))
 def test_a_run_may_go_on_with_a_larger_budget(rows, times, step):
     begun = plan_of(run(rows, global_batch=1))
