@@ -109,7 +109,7 @@ def make(work: Path, model: str | None) -> dict[str, Manifest]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=ROOT / "work" / "megadocs", help="default: %(default)s")
+    parser.add_argument("--work", type=Path, default=ROOT / "corpora" / "megadocs", help="default: %(default)s")
     parser.add_argument("--model", help="Hugging Face folder of an instruction model")
     given = parser.parse_args()
     for corpus, manifest in make(given.work, given.model).items():

@@ -27,7 +27,7 @@ def work(tmp_path_factory):
 def test_the_shipped_small_comparison_can_be_carried_out_on_them(work):
     """Its steps an epoch are right, no held-out page is anywhere, documents fill rows, and its views can be made."""
     path = work / "megadocs_small.yaml"
-    path.write_text(FILE.read_text().replace("../../work/megadocs/", "work/"))
+    path.write_text(FILE.read_text().replace("../../corpora/megadocs/", "work/"))
     comparison = Comparison(load_comparison(path), str(path), work / "out")
     prepare(comparison)
     counts = read_manifest(comparison.view("latent")).counts
