@@ -78,6 +78,12 @@ def read_manifest(folder: Path) -> Manifest:
         ) from None
 
 
+def token_settings(corpus: Path) -> dict[str, Any]:
+    """What a corpus's manifest says of its tokens: hash of the tokenizer, size of the vocabulary, end token."""
+    settings = read_manifest(corpus).settings
+    return {name: settings[name] for name in ("tokenizer", "vocabulary", "eos") if name in settings}
+
+
 def is_finished(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 

@@ -101,10 +101,25 @@ class View:
         return range(low, int(np.searchsorted(self._starts, stop, side="left"))) if stop > start else range(0)
 
 
-def write_settings(folder: Path, corpora: Sequence[Path]) -> None:
-    """Say which corpora a view is over; the number of a corpus is its place here."""
+def write_view(folder: Path, members: np.ndarray, groups: np.ndarray, corpora: Sequence[Path]) -> np.ndarray:
+    """Write the files of a view.
+
+    Args:
+        folder: it is written into.
+        members: rows of MEMBER, in the order of the stream.
+        groups: the first member of each group, and one past the last of all.
+        corpora: folders that it is over; the number of a corpus is its place here.
+
+    Returns:
+        The token at which each group begins, and the number of all tokens, int64.
+    """
+    lengths = members["end"].astype(np.int64) - members["begin"]
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])[groups]
+    for name, array in ((MEMBERS, members), (GROUPS, groups.astype(np.int64)), (STARTS, starts)):
+        np.save(folder / name, array)
     entries = [{"path": str(path.absolute()), "fingerprint": read_manifest(path).fingerprint} for path in corpora]
     write_whole(folder / SETTINGS, json.dumps({"corpora": entries}, indent=1) + "\n")
+    return starts
 
 
 def _opened(folder: Path, corpus: Path, fingerprint: str) -> IndexedCorpus:

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
-from data_tools.corpus.manifest import Manifest, read_manifest, run_step
+from data_tools.corpus.manifest import Manifest, read_manifest, run_step, token_settings
 from data_tools.corpus.origins import read_origins
-from data_tools.corpus.views import GROUPS, MEMBER, MEMBERS, REAL, STARTS, write_settings
+from data_tools.corpus.views import MEMBER, REAL, write_view
 from data_tools.errors import InputError
 from data_tools.permutation import keyed_hash
 from data_tools.steps.chains import chains
@@ -61,7 +61,7 @@ def megadocs(
         InputError: a synthetic corpus was made of another one, or an option doesn't fit the layout.
     """
     _check_options(layout, real, synthetic, neighbors)
-    settings = read_manifest(corpus).settings
+    settings = token_settings(corpus)
     for folder in synthetic:
         _require_made_of(folder, corpus, settings)
     if neighbors is not None:
@@ -77,15 +77,14 @@ def megadocs(
             groups = np.arange(len(members), dtype=np.int64)
         else:
             members, groups = table.stitched(real) if layout == "stitched" else table.latent()
-        counts = _write(scratch, *_shuffled(members, groups, seed))
-        write_settings(scratch, [corpus, *synthetic])
+        members, groups = _shuffled(members, groups, seed)
+        counts = _counts(members, write_view(scratch, members, groups, [corpus, *synthetic]))
         return counts | (materialize_view(scratch) if materialize else {})
 
     inputs = {"corpus": corpus} | {f"synthetic {number}": path for number, path in enumerate(synthetic)}
     if neighbors is not None:
         inputs["neighbors"] = neighbors
-    kept = {name: settings[name] for name in ("tokenizer", "vocabulary", "eos") if name in settings}
-    options = {"layout": layout, "real": real, "min_similarity": min_similarity, "seed": seed} | kept
+    options = {"layout": layout, "real": real, "min_similarity": min_similarity, "seed": seed} | settings
     options |= {"kind": "megadoc", "materialize": materialize}
     return run_step(output, step="megadocs", inputs=inputs, settings=options, build=build, replace=replace)
 
@@ -182,14 +181,10 @@ def _mixed(numbers: np.ndarray, seed: int) -> np.ndarray:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def _write(scratch: Path, members: np.ndarray, groups: np.ndarray) -> dict[str, int]:
-    lengths = members["end"].astype(np.int64) - members["begin"]
-    starts = np.concatenate([[0], np.cumsum(lengths)])[groups]
-    for name, array in ((MEMBERS, members), (GROUPS, groups.astype(np.int64)), (STARTS, starts.astype(np.int64))):
-        np.save(scratch / name, array)
-    real = members["corpus"] == REAL
+def _counts(members: np.ndarray, starts: np.ndarray) -> dict[str, int]:
+    lengths, real = members["end"].astype(np.int64) - members["begin"], members["corpus"] == REAL
     return {
-        "groups": len(groups) - 1, "members": len(members), "tokens": int(starts[-1]),
+        "groups": len(starts) - 1, "members": len(members), "tokens": int(starts[-1]),
         "real_tokens": int(lengths[real].sum()), "synthetic_tokens": int(lengths[~real].sum()),
         "longest_group": int(np.diff(starts).max(initial=0)),
     }  # fmt: skip

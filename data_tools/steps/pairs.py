@@ -20,7 +20,7 @@ import numpy as np
 
 from data_tools.corpus.arrays import npy_header
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
-from data_tools.corpus.manifest import Manifest, read_manifest, run_step
+from data_tools.corpus.manifest import Manifest, read_manifest, run_step, token_settings
 from data_tools.errors import InputError
 from data_tools.files import join_files
 from data_tools.steps.candidates import CANDIDATES_AT_ONCE, ROW, Rules, all_counts
@@ -114,10 +114,7 @@ def pairs(
 
 def _of_corpus(corpus: Path, materialize: bool) -> dict[str, Any]:
     """What the manifest of a folder says that is a corpus as well."""
-    known = read_manifest(corpus).settings if materialize else {}
-    return {name: known[name] for name in ("tokenizer", "vocabulary", "eos") if name in known} | (
-        {"materialize": True, "kind": "pair"} if materialize else {}
-    )
+    return token_settings(corpus) | {"materialize": True, "kind": "pair"} if materialize else {}
 
 
 @dataclass(frozen=True)

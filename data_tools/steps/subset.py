@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
-from data_tools.corpus.manifest import Manifest, read_manifest, run_step
-from data_tools.corpus.views import GROUPS, MEMBER, MEMBERS, STARTS, write_settings
+from data_tools.corpus.manifest import Manifest, run_step, token_settings
+from data_tools.corpus.views import MEMBER, write_view
 from data_tools.errors import InputError
 from data_tools.permutation import Permutation
 
@@ -29,7 +29,6 @@ def subset(corpus: Path, output: Path, *, tokens: int, seed: int = 1234, replace
     Raises:
         InputError: the corpus has fewer tokens.
     """
-    settings = read_manifest(corpus).settings
 
     def build(scratch: Path) -> dict[str, Any]:
         opened = IndexedCorpus(corpus / CORPUS_PREFIX)
@@ -42,14 +41,10 @@ def subset(corpus: Path, output: Path, *, tokens: int, seed: int = 1234, replace
         members = np.zeros(len(chosen), dtype=MEMBER)
         members["document"], members["end"] = chosen, opened.lengths[chosen]
         members["end"][-1] -= int(members["end"].sum(dtype=np.int64)) - tokens
-        np.save(scratch / MEMBERS, members)
-        np.save(scratch / GROUPS, np.arange(len(members) + 1, dtype=np.int64))
-        np.save(scratch / STARTS, np.concatenate([[0], np.cumsum(members["end"], dtype=np.int64)]))
-        write_settings(scratch, [corpus])
+        write_view(scratch, members, np.arange(len(members) + 1), [corpus])
         return {"documents": len(members), "tokens": tokens}
 
-    kept = {name: settings[name] for name in ("tokenizer", "vocabulary", "eos") if name in settings}
-    options = {"layout": "subset", "tokens": tokens, "seed": seed} | kept
+    options = {"layout": "subset", "tokens": tokens, "seed": seed} | token_settings(corpus)
     return run_step(output, step="subset", inputs={"corpus": corpus}, settings=options, build=build, replace=replace)
 
 

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from megatron_ext.cli.output import print_result, say, shown
+from megatron_ext.cli.output import print_result, print_table, say, shown
 
 if TYPE_CHECKING:
     from megatron_ext.compare.runs import Comparison
-
-WIDTH_IN_A_FILE = 160
 
 
 def compare(
@@ -99,7 +97,6 @@ def _print_plan(comparison: "Comparison", *, as_json: bool) -> None:
     if as_json:
         print_result(planned, as_json=True)
         return
-    from rich.console import Console
     from rich.table import Table
 
     columns = ("runs", "steps", "real_tokens", "epochs", "synthetic_tokens", "synthetic_epochs", "flops")
@@ -110,7 +107,7 @@ def _print_plan(comparison: "Comparison", *, as_json: bool) -> None:
         table.add_row(name, *(_cell(column, arm[column]) for column in columns))
     table.add_section()
     table.add_row("all runs", *(_cell(column, planned["total"].get(column, "")) for column in columns))
-    Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE).print(table)
+    print_table(table)
     print_result({key: planned[key] for key in ("parameters", "steps_per_epoch", "tokens_per_step")}, as_json=False)
 
 

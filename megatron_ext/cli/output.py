@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from data_tools.corpus.manifest import Manifest
 
+WIDTH_IN_A_FILE = 160
+"""Columns of a table."""
+
 SECONDS_BETWEEN_LINES = 5.0
 """In a log; on a terminal the bar moves by itself."""
 
@@ -51,6 +54,14 @@ def shown(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def print_table(table: Any) -> None:
+    """Print a table of rich."""
+    from rich.console import Console
+
+    # A file has no width: nothing is to be cut off there.
+    Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE).print(table)
 
 
 class Progress:

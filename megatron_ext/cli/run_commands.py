@@ -6,13 +6,12 @@ what can be checked without torch, then start themselves again once for each ran
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from megatron_ext.cli.output import Progress, print_result, say, shown
+from megatron_ext.cli.output import Progress, print_result, print_table, say, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from megatron_ext.config import RunConfig
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiments" / "demo.yaml"
-WIDTH_IN_A_FILE = 160
 
 RunFile = Annotated[Path, typer.Argument(metavar="RUN", help="Run file, such as those in configs/runs/.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result for a program.")]
@@ -253,7 +251,6 @@ def _document_names(corpora: "Sequence[IndexedCorpus]") -> "Callable[[int], str 
 
 
 def _print_budget(budget: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     columns = ("kind", "documents", "corpus_tokens", "trained", "unique", "repeated", "epochs", "max_epochs")
@@ -265,8 +262,7 @@ def _print_budget(budget: dict[str, Any]) -> None:
     for name, source in budget["sources"].items():
         trained = source["phases"] if by_phase else []
         table.add_row(name, *(shown(source.get(column)) for column in columns), *map(shown, trained))
-    # A file has no width: nothing is to be cut off there.
-    Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE).print(table)
+    print_table(table)
     print_result({name: value for name, value in budget.items() if name != "sources"}, as_json=False)
 
 

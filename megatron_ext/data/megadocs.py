@@ -5,7 +5,6 @@ goes on at its beginning, and a megadoc that is longer than a window goes on in 
 one another; megadocs see those before them in the row if `across_documents` says so.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,7 @@ from data_tools.corpus.views import REAL, Arrange, View
 from data_tools.errors import InputError
 from data_tools.permutation import Permutation
 from megatron_ext.config import SourceConfig
-from megatron_ext.data.rows import Row, row_of, stretches
+from megatron_ext.data.rows import Row, round_ring, row_of, stretches
 from megatron_ext.plan.extent import Extent
 from megatron_ext.plan.samples import Sample
 
@@ -45,7 +44,10 @@ class Megadocs:
     def row(self, sample: Sample) -> Row:
         """The tokens of a sample; the label of the last one stands a place beyond it."""
         arrange = self._arranged(sample.epoch)
-        parts = [self.view.tokens(*part, arrange) for part in self._parts(sample.start, self._length + 1)]
+        parts = [
+            self.view.tokens(first, stop, arrange)
+            for first, stop, _ in round_ring(sample.start, self._length + 1, self.view.size)
+        ]
         row = row_of(np.concatenate(parts).astype(np.int64))
         if self.config.across_documents:
             return row
@@ -57,8 +59,8 @@ class Megadocs:
         arrange = self._arranged(sample.epoch)
         return [
             int(self._first_numbers[member["corpus"]] + member["document"])
-            for part in self._parts(sample.start, self._length)
-            for member, _, _ in self.view.stretches(*part, arrange)
+            for first, stop, _ in round_ring(sample.start, self._length, self.view.size)
+            for member, _, _ in self.view.stretches(first, stop, arrange)
         ]
 
     def _arranged(self, epoch: int) -> Arrange | None:
@@ -77,18 +79,9 @@ class Megadocs:
 
         return arrange
 
-    def _parts(self, start: int, wanted: int) -> Iterator[tuple[int, int]]:
-        """(first token, token after the last) of the stretches of the ring that make up a row."""
-        while wanted:
-            stop = min(start + wanted, self.view.size)
-            yield start, stop
-            wanted -= stop - start
-            start = 0
-
     def _begins(self, start: int) -> np.ndarray:
         """Places in the row at which its megadocs begin; the first of them may have begun before the row."""
-        begins, place = [np.zeros(1, dtype=np.int64)], 0
-        for first, stop in self._parts(start, self._length):
+        begins = [np.zeros(1, dtype=np.int64)]
+        for first, stop, place in round_ring(start, self._length, self.view.size):
             begins.append(self.view.begins(first, stop) - first + place)
-            place += stop - first
         return np.unique(np.concatenate(begins))

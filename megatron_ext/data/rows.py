@@ -3,6 +3,7 @@
 Shape suffix: S positions of a row. A position holds an input token and the token that follows it, its label.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -39,6 +40,16 @@ def stretches(begins: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """(positions, documents) of a row in stretches that don't see one another, from where they begin, rising from 0."""
     document_S = np.repeat(begins.astype(np.int32), np.diff(begins, append=size))
     return _count(size) - document_S, document_S
+
+
+def round_ring(start: int, wanted: int, size: int) -> Iterator[tuple[int, int, int]]:
+    """(first token, token after the last, place in the row) of the stretches of a ring of `size` that make up a row."""
+    place = 0
+    while place < wanted:
+        stop = min(start + wanted - place, size)
+        yield start, stop, place
+        place += stop - start
+        start = stop % size
 
 
 @lru_cache(maxsize=8)

@@ -5,14 +5,13 @@ attends to its own document only, and positions count anew in each.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
 from megatron_ext.config import SourceConfig
-from megatron_ext.data.rows import Row, row_of, stretches
+from megatron_ext.data.rows import Row, round_ring, row_of, stretches
 from megatron_ext.plan.extent import Extent
 from megatron_ext.plan.samples import Sample
 
@@ -36,7 +35,7 @@ class Windows:
         wanted = self._length + 1
         tokens = self._tokens[sample.start : sample.start + wanted].astype(np.int64)
         if len(tokens) < wanted:
-            parts = [self._tokens[first:stop] for first, stop, _ in self._parts(sample.start, wanted)]
+            parts = [self._tokens[first:stop] for first, stop, _ in round_ring(sample.start, wanted, self.extent.size)]
             tokens = np.concatenate(parts).astype(np.int64)
         row = row_of(tokens)
         if not self._isolated:
@@ -48,25 +47,16 @@ class Windows:
         """Numbers of the documents that the input tokens of a sample are from, in their order."""
         width = self.corpus.dtype.itemsize
         numbers: list[int] = []
-        for first, stop, _ in self._parts(sample.start, self._length):
+        for first, stop, _ in round_ring(sample.start, self._length, self.extent.size):
             low = bisect_right(self._offsets, first * width) - 1
             numbers += range(low, bisect_left(self._offsets, stop * width))
         return numbers
-
-    def _parts(self, start: int, wanted: int) -> Iterator[tuple[int, int, int]]:
-        """(first token, token after the last, place in the row) of the stretches of corpus that make up a row."""
-        place, end = 0, self.extent.size
-        while place < wanted:
-            stop = min(start + wanted - place, end)
-            yield start, stop, place
-            place += stop - start
-            start = stop % end
 
     def _begins(self, start: int) -> np.ndarray:
         """Places in the row at which its documents begin; the first of them may have begun before the row."""
         width = self.corpus.dtype.itemsize
         begins = [np.zeros(1, dtype=np.int64)]
-        for first, stop, place in self._parts(start, self._length):
+        for first, stop, place in round_ring(start, self._length, self.extent.size):
             # Not np.searchsorted: the offsets are not aligned in their file, so it would copy all of them.
             low, high = (bisect_left(self._offsets, edge * width) for edge in (first, stop))
             begins.append(self._offsets[low:high] // width - first + place)
