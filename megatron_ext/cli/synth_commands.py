@@ -133,6 +133,7 @@ def active_reading(
     task: Annotated[str | None, typer.Option(help="What is to be done with the knowledge. Left out: any task.")] = None,
     most: Annotated[int | None, typer.Option(min=1, help="Strategies applied to a document. Left out: all.")] = None,
     plan: option.Plan = None,
+    plan_tokens: option.PlanTokens = None,
     template: option.Template = None,
 ) -> "Recipe":
     """Ask how each document could be learnt, then write one document for each of these strategies.
@@ -141,7 +142,8 @@ def active_reading(
     Example: megatron-ext synth active-reading work/corpus work/read --model models/instruct
     Example: megatron-ext synth active-reading work/corpus work/trivia --model models/instruct --task "answer trivia"
     """
-    return _recipe("active-reading", task=task, most=most, plan=_prompt(plan), template=_prompt(template))
+    recipe = _recipe("active-reading", task=task, most=most, plan=_prompt(plan), template=_prompt(template))
+    return _planned(recipe, plan_tokens)
 
 
 @app.command()
@@ -166,13 +168,18 @@ def qa(
 
 @app.command()
 @recipe_command
-def focal(questions: option.Questions = None, plan: option.Plan = None, template: option.Template = None) -> "Recipe":
+def focal(
+    questions: option.Questions = None,
+    plan: option.Plan = None,
+    plan_tokens: option.PlanTokens = None,
+    template: option.Template = None,
+) -> "Recipe":
     """Ask questions on each document, then write a document for each that keeps it in view.
 
     \b
     Example: megatron-ext synth focal work/corpus work/focal --model models/instruct --questions 8
     """
-    return _recipe("focal", questions=questions, plan=_prompt(plan), template=_prompt(template))
+    return _planned(_recipe("focal", questions=questions, plan=_prompt(plan), template=_prompt(template)), plan_tokens)
 
 
 @app.command()
@@ -256,6 +263,14 @@ def _recipe(name: str, **settings: Any) -> "Recipe":
     from data_tools.synthesis.recipes import RECIPES
 
     return RECIPES[name](**{key: value for key, value in settings.items() if value is not None})
+
+
+def _planned(recipe: "Recipe", tokens: int | None) -> "Recipe":
+    """The recipe, with another limit of its first step where that is asked for."""
+    if tokens is None:
+        return recipe
+    planning = recipe.planning  # type: ignore[attr-defined]
+    return replaced(recipe, planning=replaced(planning, max_tokens=tokens))  # type: ignore[type-var]
 
 
 def _prompt(template: str | None) -> "Prompt | None":

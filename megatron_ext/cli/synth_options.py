@@ -108,6 +108,9 @@ Template = Annotated[
     str | None, typer.Option(metavar="FILE", help="Prompt of your own: `synth templates` writes one out to begin with.")
 ]
 Plan = Annotated[str | None, typer.Option(metavar="FILE", help="Prompt of your own for the first of the two steps.")]
+PlanTokens = Annotated[
+    int | None, typer.Option(min=1, help="Cut an answer of the first step that is longer. Left out: the recipe's.")
+]
 Questions = Annotated[int | None, typer.Option(min=1, help="Asked for of each document. Left out: 8.")]
 Variants = Annotated[int | None, typer.Option(min=1, help="Answers for each document. Left out: 1.")]
 

@@ -133,6 +133,17 @@ def test_options_of_sampling_and_filters_reach_the_manifest(here, capsys):
     assert printed["counts"]["truncated"] == printed["counts"]["documents"] == 2
 
 
+def test_the_first_step_of_two_has_a_limit_of_its_own(here):
+    words = ["synth", "active-reading", "work/corpus", "--model", "models/instruct", "--documents", "2"]
+    assert main([*words, "whole"]) == 0
+    assert main([*words, "cut", "--plan-tokens", "6"]) == 0
+    cut = read_manifest(here / "cut")
+    assert cut.settings["recipe_settings"]["planning"]["max_tokens"] == 6
+    assert cut.settings["recipe_settings"]["sampling"]["max_tokens"] == 4096
+    assert read_manifest(here / "whole").counts["documents"] == 4
+    assert cut.counts["documents"] == 2, "only the first of the two strategies is within the limit"
+
+
 def test_a_budget_ends_the_work_and_may_be_written_as_75e9(here):
     sbp = ["synth", "sbp", "work/corpus", "out", "--model", "models/instruct", "--budget-tokens"]
     assert main([*sbp, "1e3"]) == 0
