@@ -133,9 +133,9 @@ def _notes(measures: Measures) -> list[str]:
         ("cut_by_the_end", "the run has not passed their window"),
         ("not_measured", "they or their window were not measured"),
     )
+    total = sum(kind.showings[key] for kind in kinds for key in ("defined", "cut_by_the_end", "not_measured"))
     for key, why in lacking:
         if missing := sum(kind.showings[key] for kind in kinds):
-            total = missing + sum(kind.showings["defined"] for kind in kinds)
             notes.append(f"{missing:,} of {total:,} gains are not known: {why}.")
     if never := sum(kind.kept["never_learnt"] for kind in kinds):
         learnt = sum(kind.kept["defined"] for kind in kinds)

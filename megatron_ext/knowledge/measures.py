@@ -171,11 +171,11 @@ def _forgetting(kept: Retention, share_PT: np.ndarray, passage_P: np.ndarray, dr
     enough_T = (~np.isnan(kept.share_PT)).sum(axis=0) >= LEAST_SHARE * learnt
     used_T = enough_T & (kept.after_T >= 1) & (kept.after_T <= kept.reach)
     after_T, share_PT = kept.after_T[used_T], share_PT[:, used_T]
-    mean_T, low_T, high_T = draws.means(share_PT, passage_P)
-    rows = list(zip(after_T.tolist(), mean_T, low_T, high_T, strict=True))
-    line = forgetting_line(after_T, mean_T)
+    mean_T = np.nanmean(share_PT, axis=0, dtype=float)
+    line, drawn = forgetting_line(after_T, mean_T), _thinned(after_T)
+    rows = zip(after_T[drawn].tolist(), mean_T[drawn], *draws.ends(share_PT[:, drawn], passage_P), strict=True)
     found = {"line": line, "reach": int(after_T[-1]) if len(after_T) else 0,
-             "curve": [[at, *map(_number, values)] for at, *values in _thinned(rows)]}  # fmt: skip
+             "curve": [[at, *map(_number, values)] for at, *values in rows]}  # fmt: skip
     if line is None:
         why = f"R was measured at {len(after_T)} steps after the maxima, and a line takes {FEWEST}"
         why = why if learnt else "of no probe it is known that it was learnt"
@@ -191,12 +191,11 @@ def _forgetting(kept: Retention, share_PT: np.ndarray, passage_P: np.ndarray, dr
                     "log10_threshold": Estimate(line.log10_threshold, threshold_D)}  # fmt: skip
 
 
-def _thinned(rows: list[tuple[float, ...]]) -> list[tuple[float, ...]]:
-    """About CURVE_POINTS of them, evenly far apart on a logarithmic axis."""
-    if len(rows) <= CURVE_POINTS:
-        return rows
-    wanted = np.geomspace(rows[0][0], rows[-1][0], CURVE_POINTS)
-    return [rows[place] for place in np.unique(np.searchsorted([row[0] for row in rows], wanted - 1e-9))]
+def _thinned(after_T: np.ndarray) -> np.ndarray:
+    """Places of about CURVE_POINTS of them, evenly far apart on a logarithmic axis."""
+    if len(after_T) <= CURVE_POINTS:
+        return np.arange(len(after_T))
+    return np.unique(np.searchsorted(after_T, np.geomspace(after_T[0], after_T[-1], CURVE_POINTS) - 1e-9))
 
 
 def _number(value: float) -> float | None:

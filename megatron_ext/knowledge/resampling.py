@@ -67,28 +67,24 @@ class Draws:
         value = float(sums_GT.sum() / counts_GT.sum())
         return Estimate(value, self._ratio(sums_GT.sum(axis=1), counts_GT.sum(axis=1)))
 
-    def means(self, values_PT: np.ndarray, passage_P: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(mean, low end, high end) at each T; NaN where there is no value, ends where they are not known."""
-        sums_GT, counts_GT = self._by_passage(values_PT, passage_P)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean_T = sums_GT.sum(axis=0) / counts_GT.sum(axis=0)
-        ends_2T = np.full((2, len(mean_T)), np.nan)
-        if (draws_DT := self._ratio(sums_GT, counts_GT)) is not None and len(mean_T):
-            ends_2T = np.quantile(draws_DT, CONFIDENCE, axis=0, method="nearest")
-        return mean_T, ends_2T[0], ends_2T[1]
+    def ends(self, values_PT: np.ndarray, passage_P: np.ndarray) -> np.ndarray:
+        """Low and high end of the mean at each T, shape (2, T); NaN where they are not known."""
+        draws_DT = self._ratio(*self._by_passage(values_PT, passage_P))
+        if draws_DT is None or not draws_DT.shape[1]:
+            return np.full((2, values_PT.shape[1]), np.nan)
+        return np.quantile(draws_DT, CONFIDENCE, axis=0, method="nearest")
 
     def lines(self, x_T: np.ndarray, values_PT: np.ndarray, passage_P: np.ndarray) -> np.ndarray | None:
-        """Slope and intercept of the line through the mean at each x, shape (D, 2); None for one passage."""
-        sums_GT, counts_GT = self._by_passage(values_PT, passage_P)
+        """Slope and intercept of the line through the mean at each x, shape (D, 2); None for one passage.
+
+        A draw without a value at some x has its line through the others.
+        """
         if len(self.passages) < 2:
             return None
-        centred, found = x_T - x_T.mean(), []
+        sums_GT, counts_GT = self._by_passage(values_PT, passage_P)
         at_once = max(1, MOST_AT_ONCE // len(x_T))
-        for begin in range(0, DRAWS, at_once):
-            part_DT = self._ratio(sums_GT, counts_GT, slice(begin, begin + at_once))
-            slopes = part_DT @ centred / (centred @ centred)
-            found.append(np.stack([slopes, part_DT.mean(axis=1) - slopes * x_T.mean()], axis=1))
-        return np.concatenate(found)
+        parts = (slice(begin, begin + at_once) for begin in range(0, DRAWS, at_once))
+        return np.concatenate([_lines(x_T, self._ratio(sums_GT, counts_GT, part)) for part in parts])
 
     def _ratio(self, sums: np.ndarray, counts: np.ndarray, which: slice = slice(None)) -> np.ndarray | None:
         if len(self.passages) < 2:
@@ -102,6 +98,17 @@ class Draws:
         np.add.at(sums_GT, place_P, np.where(known_PT, values_PT, 0))
         np.add.at(counts_GT, place_P, known_PT)
         return sums_GT, counts_GT
+
+
+def _lines(x_T: np.ndarray, y_DT: np.ndarray) -> np.ndarray:
+    """Slope and intercept by least squares of each row of y, without its NaN; shape (D, 2)."""
+    known_DT = (~np.isnan(y_DT)).astype(float)
+    y_DT = np.where(known_DT > 0, y_DT, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        number_D = known_DT.sum(axis=1)
+        x_D, mean_D = known_DT @ x_T / number_D, y_DT.sum(axis=1) / number_D
+        slope_D = (y_DT @ x_T / number_D - x_D * mean_D) / (known_DT @ x_T**2 / number_D - x_D**2)
+    return np.stack([slope_D, mean_D - slope_D * x_D], axis=1)
 
 
 def without_outliers(values_PT: np.ndarray, factor: float = OUTLIERS) -> tuple[np.ndarray, int]:
