@@ -218,8 +218,9 @@ def _thresholds(pairs: list[NamedPair], nothing: str) -> Finding:
         smaller = _shifted(small.log10_threshold, math.log10(_batch(first)))
         larger = _shifted(large.log10_threshold, math.log10(_batch(second)))
         places.append(Place(name, larger.value, smaller.value, _shifted(larger.minus(smaller), -math.log10(MUCH))))
-    return Finding(f"With a smaller batch the learnability threshold is much smaller (below 1/{MUCH:g})",
-                   "learnability threshold, log10 tokens", _names(pairs), tuple(places), nothing)  # fmt: skip
+    says = f"With a smaller batch the learnability threshold is much smaller (below 1/{MUCH:g})"
+    figure = f"learnability threshold, log10 tokens; the difference beyond a factor of {MUCH:g}"
+    return Finding(says, figure, _names(pairs), tuple(places), nothing)
 
 
 def _shifted(figure: Estimate, by: float) -> Estimate:

@@ -97,6 +97,11 @@ def test_a_fact_that_was_never_learnt_has_no_share_to_keep():
     assert shown.effectivity_IP[0].tolist() == [0.0, 1.0], "its gains count where gains are averaged"
 
 
+def test_a_fact_that_is_level_with_its_beginning_was_not_learnt_either():
+    found = record([-5, -5, -5, -6], shown={0: [0]})
+    assert states(retainability(found, [0], showings(found, [0], window=2)).state_P) == ["NEVER_LEARNT"]
+
+
 def test_passages_of_a_group_may_be_shown_at_different_steps_or_never():
     found = record([-9, -8, -7, -6, -5], [-9, -8, -7, -6, -5], [-9, -8, -7, -6, -5], shown={0: [1], 2: [0, 2]})
     shown = showings(found, [0, 1, 2], window=1)

@@ -104,6 +104,13 @@ def test_batches_are_compared_between_runs_of_one_model():
     assert {says: turned[says].verdict for says in BATCHES[:2]} == dict.fromkeys(BATCHES[:2], DISAGREES)
 
 
+def test_a_threshold_that_is_a_little_smaller_is_not_much_smaller():
+    small, large = facts_run(GAINS, tokens_per_step=1000), facts_run(GAINS, tokens_per_step=1500)
+    assert answers(a=run(small), b=run(large))[BATCHES[2]].verdict == DISAGREES
+    larger = replace(large, tokens_per_step=2500)
+    assert answers(a=run(small), b=run(larger))[BATCHES[2]].verdict == AGREES
+
+
 def test_models_are_compared_between_runs_of_one_batch():
     weaker = {group: {kind: gain / 2 for kind, gain in kinds.items()} for group, kinds in GAINS.items()}
     strong, weak = facts_run(GAINS), facts_run(weaker)

@@ -80,6 +80,22 @@ def test_a_run_that_ends_at_its_last_maxima_has_gains_but_no_line():
     assert "1 steps" in short.no_line
 
 
+def test_the_line_ends_where_the_first_probe_is_no_longer_followed():
+    """Two probes with their maxima at steps 1 and 3 of 6: what only one of them says of steps 4 and 5 is left out."""
+    found = record([-9, -1, -2, -3, -4, -5, -6], [-9, -8, -8, -1, -2, -3, -9], shown={0: [0], 1: [0]})
+    kind = measure(found, Settings(window=3)).groups["duplicated"].kinds["memorisation"]
+    assert [at for at, *_ in kind.curve] == [1, 2, 3]
+    assert (kind.reach, kind.line.points) == (3, 3)
+
+
+def test_a_step_after_the_maximum_that_few_probes_were_measured_at_is_left_out_of_the_line():
+    """Of three probes one has its maximum a step before the others, where only every second step was measured."""
+    early, late = [-9, -1, -5, -5, -5, -5, -5], [-9, -2, -1, -2, -3, -4, -5]
+    found = record(early, late, late, shown=dict.fromkeys(range(3), [0]), steps=[0, 1, 2, 4, 6, 8, 10])
+    kind = measure(found, Settings(window=3)).groups["duplicated"].kinds["memorisation"]
+    assert [at for at, *_ in kind.curve] == [2, 4, 6, 8]
+
+
 def test_measured_every_ten_steps_the_decay_stays_what_it_is():
     whole = facts_run(GAINS, steps=2001)
     sparse = record(*whole.values_NP[::10].T, shown=whole.shown, steps=whole.steps_N[::10], probes=whole.probes)
