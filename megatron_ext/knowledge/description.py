@@ -12,6 +12,9 @@ from megatron_ext.knowledge.findings import Finding, MeasuredRun
 from megatron_ext.knowledge.measures import Control, GroupMeasures, KindMeasures, Measures, Settings
 from megatron_ext.knowledge.resampling import Estimate
 
+MUCH_BESIDE_GAINS = 0.1
+"""Share of the largest gain of a kind, from which on what its probes do without showings is worth a note."""
+
 LARGEST_POWER = 300
 """Of ten; a threshold beyond it is given as its logarithm only."""
 
@@ -141,4 +144,17 @@ def _notes(measures: Measures) -> list[str]:
         learnt = sum(kind.kept["defined"] for kind in kinds)
         notes.append(f"{never:,} of {never + learnt:,} probes were never learnt: their last maximum is not above where "
                      "they began. They are left out of R, the decay and the threshold.")  # fmt: skip
+    if by_itself := _background(measures):
+        notes.append(f"Probes of passages never shown moved too, by {by_itself} nats per token from the first "
+                     "measurement to the last: not all that was gained was taught by showings.")  # fmt: skip
     return notes
+
+
+def _background(measures: Measures) -> str:
+    """How far each kind of probe went without showings, if that is much beside what showings did; else nothing."""
+    moved = []
+    for kind, change in (measures.never_shown.change if measures.never_shown else {}).items():
+        gains = [group.kinds[kind].gain.value or 0 for group in measures.groups.values() if kind in group.kinds]
+        if change.value is not None and gains and abs(change.value) > MUCH_BESIDE_GAINS * max(map(abs, gains)):
+            moved.append(f"{change.value:+.3f} ({kind})")
+    return ", ".join(moved)

@@ -10,7 +10,9 @@ import pytest
 
 from data_tools.errors import InputError
 from megatron_ext.cli.main import main
-from megatron_ext.knowledge.measures import Settings
+from megatron_ext.knowledge.description import described
+from megatron_ext.knowledge.findings import MeasuredRun
+from megatron_ext.knowledge.measures import Settings, measure
 from megatron_ext.knowledge.record import ProbeInfo
 from megatron_ext.knowledge.report import build_report, named
 from megatron_ext.knowledge.report_figures import figures
@@ -138,6 +140,15 @@ def test_a_run_that_has_just_begun_gets_a_report_that_says_so(tmp_path):
     nothing = build_report({"none": write_run(tmp_path / "none", record(shown={}, probes=[]))}, tmp_path / "2", WINDOW)
     assert answer(nothing) == ["No passage was shown, so there is nothing to learn."]
     assert "The run showed no passage." in page(nothing)
+
+
+def test_what_probes_do_without_showings_is_said_where_it_is_much():
+    learnt, drift = np.r_[-5.0, np.full(20, -4.0)], np.linspace(-5, -4.8, 21)
+    probes = [ProbeInfo(passage, "once" if passage < 2 else None, "semantic") for passage in range(4)]
+    for rise, said in ((drift, True), (np.full(21, -5.0), False)):
+        measured = measure(record(learnt, learnt, rise, rise, shown={0: [0], 1: [0]}, probes=probes), WINDOW)
+        notes = " ".join(described({"a": MeasuredRun(measured, None)}, [], WINDOW)["runs"]["a"]["notes"])
+        assert ("moved too, by +0.200 (semantic) nats per token" in notes) == said
 
 
 def test_a_folder_without_a_record_is_refused(tmp_path, capsys):
