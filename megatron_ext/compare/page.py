@@ -1,6 +1,7 @@
 """The dictionary of `collect` to one self-contained page: tables and plots, no network needed."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,18 @@ def answer(found: dict[str, Any]) -> list[str]:
         sentences.append("The baseline's law, as far as its points tell it, never comes down to that loss.")
     if best["steps"] != base["steps"]:
         sentences.append(f"It was trained for {best['steps'] / base['steps']:.3g} times the baseline's steps.")
-    if all(arm["runs"] == 1 for arm in found["arms"].values()):
-        sentences.append("One seed was run of each arm, so how far seeds scatter is not known.")
-    return sentences
+    return [*sentences, _scatter(found, base, best)]
+
+
+def _scatter(found: dict[str, Any], base: dict[str, Any], best: dict[str, Any]) -> str:
+    """How far a difference of two arms may come of their seeds alone: twice its standard error, all arms pooled."""
+    several = [(len(arm["losses"]) - 1, arm["deviation"]) for arm in found["arms"].values() if arm["deviation"]]
+    if not several:
+        return "One seed was run of each arm, so how far seeds scatter is not known."
+    pooled = math.sqrt(sum(free * deviation**2 for free, deviation in several) / sum(free for free, _ in several))
+    by_chance = 2 * pooled * math.sqrt(1 / len(base["losses"]) + 1 / len(best["losses"]))
+    told = "more than" if abs(base["loss"] - best["loss"]) > by_chance else "not told from"
+    return f"That is {told} what seeds explain: they scatter by {pooled:.4f}, so up to {by_chance:.4f} may be chance."
 
 
 def times(efficiency: dict[str, float | None] | None) -> str:

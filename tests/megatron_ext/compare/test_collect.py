@@ -103,6 +103,20 @@ def test_the_answer_says_where_the_best_arm_was_trained_longer(measured):
     assert "One seed" in sentences[3]
 
 
+@pytest.mark.parametrize(("gain", "said"), [(0.2, "more than what seeds explain"), (0.05, "not told from what seeds")])
+def test_the_answer_says_whether_a_gain_is_more_than_the_scatter_of_seeds(measured, gain, said):
+    found = measured()
+    for arm, middle in (("baseline", 2.0), ("stitched", 2.0 - gain)):
+        for run, loss in zip(found.arms[arm], (middle - 0.05, middle + 0.05), strict=True):
+            (found.evaluation(run) / "results.json").write_text(json.dumps({"heldout": {"loss": loss, "tokens": 9}}))
+    (found.evaluation(found.arms["latent"][0]) / "results.json").write_text(json.dumps({"heldout": {"loss": 3.0}}))
+    last = answer(collect(found))[-1]
+    # standard deviation of both arms 0.0707, of two runs each: twice the error of their difference is 0.1414
+    assert said in last
+    assert "by 0.0707" in last
+    assert "up to 0.1414" in last
+
+
 def test_ensembles_are_shown_with_what_they_tend_to(measured):
     found = measured()
     for arm in ("baseline", "stitched"):
