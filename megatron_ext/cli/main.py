@@ -20,6 +20,7 @@ from megatron_ext.cli import (
     data_commands,
     pairing_commands,
     run_commands,
+    status_commands,
     sweep_commands,
     synth_commands,
 )
@@ -40,6 +41,7 @@ app.add_typer(data_commands.app, name="data")
 app.add_typer(synth_commands.app, name="synth")
 app.add_typer(convert_commands.app, name="convert")
 run_commands.add_to(app)
+app.command("status")(status_commands.status)
 app.command("sweep")(sweep_commands.sweep)
 app.command("compare")(compare_commands.compare)
 
