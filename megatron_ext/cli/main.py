@@ -21,6 +21,7 @@ from megatron_ext.cli import (
     knowledge_commands,
     pairing_commands,
     run_commands,
+    status_commands,
     sweep_commands,
     synth_commands,
 )
@@ -42,6 +43,7 @@ app.add_typer(synth_commands.app, name="synth")
 app.add_typer(convert_commands.app, name="convert")
 app.add_typer(knowledge_commands.app, name="knowledge")
 run_commands.add_to(app)
+app.command("status")(status_commands.status)
 app.command("sweep")(sweep_commands.sweep)
 app.command("compare")(compare_commands.compare)
 
