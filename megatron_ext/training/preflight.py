@@ -106,7 +106,8 @@ def _require_same_run(config: RunConfig, folder: Path, plan: SamplePlan) -> None
             where=str(folder / PLAN),
             found=f"a run whose first {step} steps were planned otherwise ({differs.rstrip('.')})",
             expected="the same samples in the same steps up to there",
-            fix="Change the mixture in a new phase, the batch in a new stage of the ramp; or use a new folder.",
+            fix="Change the mixture in a new phase, the batch in a new stage of the ramp, facts at later steps; "
+            "or use a new folder.",
         )  # fmt: skip
     model = json.loads((folder / CONFIG).read_text())["model"]
     if model != as_dict(config)["model"]:

@@ -108,8 +108,10 @@ def _sums(
     """Sum of losses and trained tokens of each source, and last of the passages that were injected into its rows."""
     sums_K2 = losses_RS.new_zeros(counted, 2)
     if injected_RS is not None:
-        sums_K2[-1] = torch.stack([losses_RS[injected_RS].sum(), loss_mask_RS[injected_RS].sum()])
-        losses_RS, loss_mask_RS = (whole_RS.masked_fill(injected_RS, 0.0) for whole_RS in (losses_RS, loss_mask_RS))
+        # Filled, not indexed: a selection of unknown size would wait for the GPU.
+        both = (losses_RS, loss_mask_RS)
+        sums_K2[-1] = torch.stack([whole_RS.masked_fill(~injected_RS, 0.0).sum() for whole_RS in both])
+        losses_RS, loss_mask_RS = (whole_RS.masked_fill(injected_RS, 0.0) for whole_RS in both)
     by_row_R2 = torch.stack([losses_RS.sum(1), loss_mask_RS.sum(1)], dim=1)
     # A row that only fills up a batch has source -1 and no trained token: it adds nothing wherever it is counted.
     return sums_K2.index_add_(0, source_R.clamp(min=0), by_row_R2)
