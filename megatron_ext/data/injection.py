@@ -68,18 +68,22 @@ class Passages:
         """What the run injects and what that displaces, as plain values.
 
         Returns:
-            {"passages", "showings", "tokens", "cut", "displaced"}: passages that are shown, how often in all, their
-            tokens in the batches, passages (or paraphrases) that are cut, and source -> its tokens that give way.
+            {"passages", "showings", "tokens", "texts", "cut", "cut_share", "displaced"}: passages that are shown, how
+            often in all, their tokens in the batches; passages and paraphrases, how many of these are cut, and the
+            share of their tokens that is lost by that; and source -> its tokens that give way.
         """
         displaced: Counter[str] = Counter()
         for sample, showing in plan.showings.items():
             displaced[plan.locate(sample).source] += min(len(self[showing]), self.sequence_length)
+        # The last label stands a place beyond the row: so much of a passage is learnt.
+        lost = [max(0, len(tokens) - self.sequence_length - 1) for tokens in self.tokens.values()]
         return {
             "passages": len({passage for passage, _ in self.tokens}),
             "showings": len(plan.showings),
             "tokens": displaced.total(),
-            # The last label stands a place beyond the row: so much of a passage is learnt.
-            "cut": sum(len(tokens) > self.sequence_length + 1 for tokens in self.tokens.values()),
+            "texts": len(lost),
+            "cut": sum(map(bool, lost)),
+            "cut_share": round(sum(lost) / max(1, sum(map(len, self.tokens.values()))), 4),
             "displaced": dict(sorted(displaced.items())),
         }
 
