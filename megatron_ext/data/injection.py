@@ -127,7 +127,8 @@ def tokenizer_of(config: RunConfig, corpora: Sequence[Path]) -> tuple[Tokenizer,
             where="tokenizer", found="no tokenizer: neither the run nor its corpora have one",
             expected="the tokenizer that the corpora were written with", fix="Name its folder with `tokenizer:`.",
         )  # fmt: skip
-    tokenizer = Tokenizer.load(config.tokenizer or folders[0])
+    # Every rank encodes, and checkpoints are written by forks: no threads.
+    tokenizer = Tokenizer.load(config.tokenizer or folders[0], threads=False)
     # Not the tokenizer's own: a corpus may have been written with another end, and its documents end so.
     ends = [settings["eos"] for settings in map(token_settings, corpora) if "eos" in settings]
     return tokenizer, ends[0] if ends else tokenizer.eos
