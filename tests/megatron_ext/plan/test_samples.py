@@ -128,10 +128,10 @@ def test_a_sample_of_a_trillion_tokens_is_located_as_fast_as_one_of_a_million():
         asked = [random.Random(1).randrange(plan.samples) for _ in range(1000)]
         best = 1.0
         for _ in range(5):
-            started = time.perf_counter()
+            started = time.process_time()
             for i in asked:
                 plan.locate(i)
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.process_time() - started)
         return best
 
     assert cost(10**12 // LENGTH) < 4 * cost(10**6 // LENGTH)
