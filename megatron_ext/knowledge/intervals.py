@@ -11,6 +11,7 @@ No torch.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from megatron_ext.data.finding import corpora_of, find
 from megatron_ext.data.sources import Source, open_sources
 from megatron_ext.knowledge.ancestry import Ancestry, fingerprint_of
 from megatron_ext.knowledge.spacing import Spacing, figures, verdict, worst_first
+from megatron_ext.knowledge.threshold import Threshold
 from megatron_ext.plan.inverse import NOWHERE, InversePlan
 from megatron_ext.plan.samples import SamplePlan
 
@@ -41,7 +43,7 @@ def intervals(
     *,
     seeds: Sequence[Path] = (),
     most: int = MOST,
-    threshold: float | None = None,
+    threshold: Threshold | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Work it out.
@@ -50,11 +52,11 @@ def intervals(
         config: the run.
         seeds: folders of corpora that it does not read, and others that it reads were made of.
         most: source documents to look at.
-        threshold: steps between showings above which nothing is learnt; None: no verdict.
+        threshold: of what is learnt; None: no verdict.
         progress: called with the readings of sources that are done, and all.
 
     Returns:
-        steps, tokens, tokens_per_step of the run; threshold;
+        steps, tokens, tokens_per_step of the run; threshold: {"steps", "origin", "tokens_per_step"}, or null;
         documents: in_all, looked_at, exact;
         kinds: kind -> what `figures` gives, and "verdict" where there is a threshold; the last is TOGETHER;
         worst: the documents shown most rarely, as [{"corpus", "name", "showings", "interval", "longest", "kinds"}];
@@ -82,13 +84,13 @@ def intervals(
     by_kind[TOGETHER] = spaced(np.ones(len(kinds), dtype=bool))
 
     def judged(spacing: Spacing, *, exact: bool) -> dict[str, Any]:
-        judgement = None if threshold is None else verdict(spacing, threshold, steps=plan.steps, exact=exact)
+        judgement = threshold and verdict(spacing, threshold.steps, steps=plan.steps, exact=exact)
         return figures(spacing) | {"verdict": judgement}
 
     facts = _facts(config, inverse)
     return {
         "steps": plan.steps, "tokens": config.tokens, "tokens_per_step": config.batch.tokens_per_step,
-        "threshold": threshold,
+        "threshold": threshold and asdict(threshold),
         "documents": {"in_all": family.in_all, "looked_at": len(family.chosen), "exact": family.exact},
         "kinds": {kind: judged(spacing, exact=family.exact) for kind, spacing in by_kind.items()},
         "worst": _worst(family, by_kind),
@@ -141,12 +143,12 @@ def _facts(config: RunConfig, inverse: InversePlan) -> dict[str, Spacing] | None
     knowledge = config.knowledge
     if knowledge is None:
         return None
-    grouped: dict[str, list[tuple[int, ...]]] = {}
+    groups, shown = knowledge.group_of, knowledge.shown
+    grouped: dict[str, list[tuple[int, ...]]] = {group: [] for group in (*groups.values(), NO_GROUP)}
     for passage in read_facts(knowledge.facts).passages:
-        group = knowledge.group_of.get(passage.number, NO_GROUP)
-        grouped.setdefault(group, []).append(knowledge.shown.get(passage.number, ()))
+        grouped[groups.get(passage.number, NO_GROUP)].append(shown.get(passage.number, ()))
     spaced = {}
-    for group, schedules in grouped.items():
+    for group, schedules in ((group, schedules) for group, schedules in grouped.items() if schedules):
         things = np.repeat(np.arange(len(schedules)), [len(steps) for steps in schedules])
         steps = np.array([step for steps in schedules for step in steps], dtype=np.int64)
         spaced[group] = Spacing.of(things, steps, count=len(schedules), tokens_before=inverse.tokens_before)

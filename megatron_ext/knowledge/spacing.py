@@ -15,6 +15,8 @@ import numpy as np
 
 NORMAL_95 = 1.959964
 """Standard deviations on either side of a normal mean that hold 95%."""
+BINS = 4
+"""Of the histogram, for each doubling of the interval."""
 QUANTILES = {"least": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "most": 1.0}
 
 
@@ -68,7 +70,7 @@ def figures(spacing: Spacing) -> dict[str, Any]:
         documents: how many there are; never, once: how many are shown so often;
         showings: quantiles and mean over all of them;
         interval, interval_tokens, longest: the same over those shown twice or more; null where there are none;
-        histogram: [{"from", "to", "documents"}] of their intervals in steps, by powers of two, `to` not included.
+        histogram: [{"from", "to", "documents"}] of their intervals in steps, four for each doubling, `to` not included.
     """
     again = spacing.showings > 1
     return {
@@ -133,11 +135,10 @@ def _spread(values: np.ndarray) -> dict[str, float] | None:
     return dict(zip(QUANTILES, quantiles, strict=True)) | {"mean": float(values.mean())}
 
 
-def _histogram(intervals: np.ndarray) -> list[dict[str, int]]:
-    """From the first power of two that something falls under to the last: the shortest interval is one step."""
-    powers, counts = np.unique(np.floor(np.log2(intervals)).astype(np.int64), return_counts=True)
-    by_power = dict(zip(powers.tolist(), counts.tolist(), strict=True))
+def _histogram(intervals: np.ndarray) -> list[dict[str, float]]:
+    """The bins that something falls into, rising."""
+    bins, counts = np.unique(np.floor(BINS * np.log2(intervals)), return_counts=True)
+    edges = (2.0 ** (bins / BINS)).tolist(), (2.0 ** ((bins + 1) / BINS)).tolist()
     return [
-        {"from": 1 << power, "to": 2 << power, "documents": by_power.get(power, 0)}
-        for power in (range(min(by_power), max(by_power) + 1) if by_power else ())
+        {"from": low, "to": high, "documents": count} for low, high, count in zip(*edges, counts.tolist(), strict=True)
     ]

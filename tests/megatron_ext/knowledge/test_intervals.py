@@ -11,6 +11,7 @@ from megatron_ext.config import RunConfig, run_from_dict
 from megatron_ext.data.finding import find
 from megatron_ext.data.sources import open_sources
 from megatron_ext.knowledge.intervals import SYNTHETIC, TOGETHER, intervals
+from megatron_ext.knowledge.threshold import Threshold
 from megatron_ext.plan.inverse import InversePlan
 from megatron_ext.plan.samples import SamplePlan
 from tests.megatron_ext.knowledge.family import DOCUMENTS, every_showing, make_family, root_of, run_over
@@ -88,7 +89,7 @@ def test_a_document_cut_over_many_windows_is_shown_once_in_a_reading(folder: Pat
 
 def test_documents_that_are_seen_once_or_never_are_counted_and_not_learnt(folder: Path) -> None:
     config = run_over(folder, steps=2, real={"corpus": "corpus"})
-    found = intervals(config, threshold=1000)["kinds"]["real"]
+    found = intervals(config, threshold=Threshold(1000, "given"))["kinds"]["real"]
     assert found["never"] > 0
     assert found["never"] + found["once"] == DOCUMENTS
     assert found["interval"] is None
@@ -112,14 +113,15 @@ def test_of_many_documents_a_sample_is_looked_at_and_gives_the_same_answers_with
 ) -> None:
     make_corpus(tmp_path, documents=400)
     config = run_over(tmp_path, steps=300, real={"corpus": "corpus"})
-    whole = intervals(config, threshold=110)
-    drawn = intervals(config, threshold=110, most=150)
+    given = Threshold(110, "given")
+    whole = intervals(config, threshold=given)
+    drawn = intervals(config, threshold=given, most=150)
     assert whole["documents"]["exact"]
     assert drawn["documents"] == {"in_all": 400, "looked_at": 150, "exact": False}
     judged = drawn["kinds"]["real"]["verdict"]
     assert judged["low"] <= whole["kinds"]["real"]["verdict"]["not_learnt"] <= judged["high"]
     assert judged["low"] < judged["not_learnt"] < judged["high"]
-    assert intervals(config, threshold=110, most=150) == drawn
+    assert intervals(config, threshold=given, most=150) == drawn
 
 
 def test_phases_and_a_ramp_move_the_steps_and_not_the_count(folder: Path) -> None:
