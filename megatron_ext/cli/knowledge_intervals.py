@@ -82,13 +82,11 @@ def _print(found: dict[str, Any]) -> None:
 
     from megatron_ext.knowledge.intervals_page import answer, notes, share, short, tokens
 
-    for title, rows in (("told by", found["kinds"]), ("passages", found["facts"])):
+    for title, things, rows in (("told by", "documents", found["kinds"]), ("group", "passages", found["facts"])):
         if not rows:
             continue
         judged = ("not learnt",) if found["threshold"] else ()
-        table = Table(
-            title, "documents", "never", "once", "showings", "interval, steps", "p10", "p90", "in tokens", *judged
-        )
+        table = Table(title, things, "never", "once", "showings", "interval, steps", "p10", "p90", "in tokens", *judged)
         for column in table.columns[1:]:
             column.justify = "right"
         for kind, of in rows.items():

@@ -17,10 +17,10 @@ from megatron_ext.report.page import HERE as REPORT
 HERE = Path(__file__).parent
 JSON, PAGE = "intervals.json", "intervals.html"
 COLOURS = {TOGETHER: "#d2521c", "real": "#3a7fc4", SYNTHETIC: "#a3803a"}
-SIZES = {10**3: "K", 10**6: "M", 10**9: "B", 10**12: "T"}
+LETTERS = {10**3: "K", 10**6: "M", 10**9: "B", 10**12: "T"}
+OTHER_COLOURS = ("#5b9a4c", "#8d6bb0", "#c05a8a", "#3f9c9c", "#b08d3c", "#7a7367")
 BEYOND = 3
 """Doublings that a threshold may be away from all intervals and still be drawn."""
-OTHER_COLOURS = ("#5b9a4c", "#8d6bb0", "#c05a8a", "#3f9c9c", "#b08d3c", "#7a7367")
 
 
 def write_intervals(folder: Path, name: str, found: dict[str, Any]) -> Path:
@@ -99,10 +99,14 @@ def figures(found: dict[str, Any]) -> dict[str, Any]:
         low, high = min(low, max(line, low - BEYOND)), max(high, min(line, high + BEYOND))
     unit = max(1.0, (high - low) / 8)
     once, never = high + unit, high + 2 * unit
-    traces = [
-        _bars(kind, counted, (once, never), unit / len(kinds), place)
-        for place, (kind, counted) in enumerate(kinds.items())
-    ]
+    at_first = (TOGETHER, "real", SYNTHETIC) if SYNTHETIC in kinds else tuple(kinds)
+    width, middle = 0.7 * unit / len(kinds), (len(kinds) - 1) / 2
+    traces = []
+    for place, (kind, counted) in enumerate(kinds.items()):
+        aside = (place - middle) * width
+        colour = COLOURS.get(kind) or OTHER_COLOURS[place % len(OTHER_COLOURS)]
+        visible = True if kind in at_first else "legendonly"
+        traces.append(_bars(kind, counted, (once + aside, never + aside), width, colour) | {"visible": visible})
     ticks = {at: label for at, label in _ticks(high) if low - unit / 2 <= at}
     ticks |= {once: "once", never: "never"}
     drawn = line if line is not None and low <= line <= high else None
@@ -110,7 +114,7 @@ def figures(found: dict[str, Any]) -> dict[str, Any]:
             "range": [low - unit / 4, never + unit / 2]}  # fmt: skip
 
 
-def _bars(kind: str, counted: dict[str, Any], apart: tuple[float, float], width: float, place: int) -> dict[str, Any]:
+def _bars(kind: str, counted: dict[str, Any], apart: tuple[float, float], width: float, colour: str) -> dict[str, Any]:
     """Bars that lie over one another; where documents have no interval, they stand beside one another."""
     rows = [
         ((math.log2(row["from"]) + math.log2(row["to"])) / 2, 1 / BINS, row["documents"],
@@ -118,15 +122,13 @@ def _bars(kind: str, counted: dict[str, Any], apart: tuple[float, float], width:
         for row in counted["histogram"]
     ]  # fmt: skip
     for at, documents, label in zip(apart, (counted["once"], counted["never"]), ("once", "never"), strict=True):
-        rows.append((at + (place - 1) * width * 0.7, width * 0.7, documents, f"shown {label}"))
+        rows.append((at, width, documents, f"shown {label}"))
     x, widths, documents, labels = map(list, zip(*rows, strict=True))
-    colour = COLOURS.get(kind) or OTHER_COLOURS[place % len(OTHER_COLOURS)]
     return {
         "type": "bar", "name": kind.replace("_", " "), "x": x, "width": widths,
         "y": [count / max(counted["documents"], 1) for count in documents],
         "text": labels, "textposition": "none", "hovertemplate": "%{text}: %{y:.1%}",
         "marker": {"color": colour, "opacity": 0.7},
-        "visible": True if kind in (TOGETHER, "real", SYNTHETIC) else "legendonly",
     }  # fmt: skip
 
 
@@ -149,8 +151,8 @@ def tokens(value: float | None) -> str:
     """A large number with a letter for its size."""
     if value is None:
         return "–"
-    size = max((size for size in SIZES if value >= size), default=1)
-    return f"{value / size:.3g}{SIZES.get(size, '')}"
+    size = max((size for size in LETTERS if value >= size), default=1)
+    return f"{value / size:.3g}{LETTERS.get(size, '')}"
 
 
 def share(value: float) -> str:
