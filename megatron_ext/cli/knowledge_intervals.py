@@ -47,11 +47,10 @@ def intervals(
     from megatron_ext.knowledge import intervals as planner
     from megatron_ext.knowledge.intervals_page import write_intervals
 
-    limit = _threshold(threshold, threshold_from, group, probe)
+    config = load_run(run)
+    limit = _threshold(threshold, threshold_from, group, probe, config.batch.tokens_per_step)
     with Progress("looking up", unit="epochs of sources") as progress:
-        found = planner.intervals(
-            load_run(run), seeds=seeds or [], most=documents, threshold=limit, progress=progress.update
-        )
+        found = planner.intervals(config, seeds=seeds or [], most=documents, threshold=limit, progress=progress.update)
     page = write_intervals(output, run.stem, found) if output else None
     if as_json:
         print_result(found, as_json=True)
@@ -61,7 +60,9 @@ def intervals(
         say(f"Page: {page}")
 
 
-def _threshold(steps: float | None, report: Path | None, group: str | None, probe: str | None) -> "Threshold | None":
+def _threshold(
+    steps: float | None, report: Path | None, group: str | None, probe: str | None, tokens_per_step: int
+) -> "Threshold | None":
     from data_tools.errors import InputError
     from megatron_ext.knowledge.threshold import Threshold, read_threshold
 
@@ -73,7 +74,7 @@ def _threshold(steps: float | None, report: Path | None, group: str | None, prob
             fix="Leave one of them out." if report else "Name the file with --threshold-from.",
         )  # fmt: skip
     if report:
-        return read_threshold(report, group=group, probe=probe)
+        return read_threshold(report, group=group, probe=probe, tokens_per_step=tokens_per_step)
     return None if steps is None else Threshold(steps, "as given")
 
 

@@ -22,28 +22,38 @@ class Threshold:
     """Of the run that it was measured on."""
 
 
-def read_threshold(path: Path, *, group: str | None = None, probe: str | None = None) -> Threshold:
-    """The least of the thresholds in a report: of all, or of those of a group of passages and a kind of probe.
+def read_threshold(
+    path: Path, *, group: str | None = None, probe: str | None = None, tokens_per_step: int | None = None
+) -> Threshold:
+    """The least of the thresholds in a report.
+
+    Args:
+        path: knowledge.json.
+        group: only those of the passages shown in this way.
+        probe: only those of this kind of probes.
+        tokens_per_step: where some were measured with batches of this size, only these: the threshold depends on it.
 
     Raises:
         InputError: it is no report, or has no such threshold.
     """
     report = _report(path)
+    batches = {name: run["tokens_per_step"] for name, run in report["runs"].items()}
     known = [row for row in report["learnability_thresholds"] if row["steps"] is not None]
     fitting = [row for row in known if group in (None, row["group"]) and probe in (None, row["kind"])]
     if not fitting:
         wanted = " ".join(word for word in (group, probe) if word)
         raise InputError(
             where=str(path), found=f"no learnability threshold{f' of {wanted}' if wanted else ''}",
-            expected="one of " + "; ".join(f"{row['group']} {row['kind']}" for row in known) if known
+            expected="one of " + "; ".join(dict.fromkeys(f"{row['group']} {row['kind']}" for row in known)) if known
             else "at least one: forgetting that was followed long enough",
             fix="Name one of these with --group and --probe." if known else "Give one yourself with --threshold.",
         )  # fmt: skip
-    least = min(fitting, key=lambda row: row["steps"])
+    of_this_batch = [row for row in fitting if batches[row["run"]] == tokens_per_step]
+    least = min(of_this_batch or fitting, key=lambda row: row["steps"])
     return Threshold(
         steps=float(least["steps"]),
         origin=f"{least['kind']} probes of the passages shown as {least['group']} to {least['run']}",
-        tokens_per_step=report["runs"][least["run"]]["tokens_per_step"],
+        tokens_per_step=batches[least["run"]],
     )
 
 

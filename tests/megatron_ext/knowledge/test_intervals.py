@@ -132,7 +132,19 @@ def test_phases_and_a_ramp_move_the_steps_and_not_the_count(folder: Path) -> Non
         {"tokens": {"corpus": 800}},
     ]  # fmt: skip
     settings["batch"]["ramp"] = [{"until_tokens": 640, "global_batch": 2}]
-    config = run_from_dict(settings, where="test")
+    require_the_steps_of_every_sample(folder, run_from_dict(settings, where="test"))
+
+
+def test_a_blend_shows_the_real_documents_in_all_of_its_epochs(folder: Path) -> None:
+    """453 tokens are 3 whole steps of 8 rows of 16."""
+    settings = run_settings(folder / "corpus", steps=1)
+    settings["sources"] = {"real": {"corpus": str(folder / "corpus")},
+                           "mega": {"corpus": str(folder / "stitched"), "kind": "megadocs"}}  # fmt: skip
+    settings["blend"] = {"epochs": 4, "steps_per_epoch": 3, "weights": {"mega": 0.5}}
+    require_the_steps_of_every_sample(folder, run_from_dict(settings, where="test"))
+
+
+def require_the_steps_of_every_sample(folder: Path, config: RunConfig) -> None:
     steps: dict[int, list[int]] = {}
     for corpus, document, step in sorted(every_showing(config), key=lambda shown: shown[2]):
         steps.setdefault(root_of(folder, corpus, document), []).append(step)

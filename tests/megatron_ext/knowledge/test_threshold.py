@@ -40,6 +40,12 @@ def test_a_group_and_a_kind_of_probe_choose_among_thresholds(report: Path) -> No
     assert (found.steps, found.tokens_per_step) == (5000.0, 4_194_304)
 
 
+def test_a_threshold_of_the_same_batch_is_taken_before_one_of_another(report: Path) -> None:
+    assert read_threshold(report, tokens_per_step=4_194_304).steps == 5000
+    assert read_threshold(report, group="paraphrased", tokens_per_step=4_194_304).steps == 900.5
+    assert read_threshold(report, tokens_per_step=64).steps == 400
+
+
 def test_a_threshold_that_was_not_measured_is_refused_and_those_that_were_are_named(report: Path) -> None:
     with pytest.raises(InputError, match="no learnability threshold of once semantic") as refused:
         read_threshold(report, group="once", probe="semantic")
