@@ -41,7 +41,7 @@ def intervals(
 
     \b
     Example: megatron-ext knowledge intervals configs/runs/my_run.yaml
-    Example: megatron-ext knowledge intervals my_run.yaml work/intervals --threshold-from runs/facts/knowledge.json
+    Example: megatron-ext knowledge intervals my_run.yaml work/out --threshold-from runs/facts/knowledge/knowledge.json
     """
     from megatron_ext.config import load_run
     from megatron_ext.knowledge import intervals as planner
