@@ -9,6 +9,10 @@ Source: Black and Rogaway 2002, Ciphers with Arbitrary Finite Domains (generalis
 import hashlib
 import math
 import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ROUNDS = 6
 MASK = (1 << 64) - 1
@@ -64,6 +68,22 @@ class Permutation:
             j = row * columns + column
             if j < self.n:
                 return j
+
+    def inverses(self, values: "np.ndarray") -> "np.ndarray":
+        """`inverse` of many at once, as int64. IndexError if one is outside 0 .. n-1."""
+        if len(values) and not 0 <= values.min() <= values.max() < self.n:
+            raise IndexError(f"{values.min()} to {values.max()} are not in a permutation of {self.n} entries")
+        rows, columns = self._rows, self._columns
+        found = values.astype("uint64")
+        walking = slice(None)  # then only those that fell on a cell too many
+        while found[walking].size:
+            row, column = divmod(found[walking], columns)
+            for first, second in reversed(self._keys):
+                column = (column + columns - _mix(row + second) % columns) % columns  # unsigned: never below 0
+                row = (row + rows - _mix(column + first) % rows) % rows
+            found[walking] = row * columns + column
+            walking = found >= self.n
+        return found.astype("int64")
 
     def _require(self, i: int) -> None:
         if not 0 <= i < self.n:

@@ -17,7 +17,8 @@ from megatron_ext.cli.main import main
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     ["demo"], ["plan"], ["train"], ["eval"], ["report"], ["sweep"], ["compare"], ["status"],
-    ["convert", "import"], ["convert", "export"], ["knowledge", "report"],
+    ["convert", "import"], ["convert", "export"],
+    *(["knowledge", name] for name in ("report", "intervals", "recall")),
     *(["data", name] for name in
       ("clean", "dedup", "split", "tokenizer", "tokenize", "embed", "neighbors", "pairs", "megadocs", "verify",
        "repair", "stats")),

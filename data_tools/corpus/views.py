@@ -58,9 +58,19 @@ class View:
         """Tokens of the stream."""
         return int(self._starts[-1])
 
+    @property
+    def all_members(self) -> np.ndarray:
+        """Rows of MEMBER of all groups, in the order of the stream, memory-mapped."""
+        return self._members
+
     def members(self, group: int) -> np.ndarray:
         """Rows of MEMBER, in the order of the file."""
         return self._members[self._groups[group] : self._groups[group + 1]]
+
+    def groups_of(self, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The group of each of some members, given by their places in the file, and the first member of that group."""
+        groups = np.searchsorted(self._groups, members, side="right") - 1
+        return groups, np.asarray(self._groups[groups])
 
     def span(self, group: int) -> tuple[int, int]:
         """First token of a group in the stream, and one past its last."""

@@ -43,7 +43,7 @@ class Megadocs:
 
     def row(self, sample: Sample) -> Row:
         """The tokens of a sample; the label of the last one stands a place beyond it."""
-        arrange = self._arranged(sample.epoch)
+        arrange = self.arranged(sample.epoch)
         parts = [
             self.view.tokens(first, stop, arrange)
             for first, stop, _ in round_ring(sample.start, self._length + 1, self.view.size)
@@ -56,14 +56,14 @@ class Megadocs:
 
     def documents(self, sample: Sample) -> list[int]:
         """Documents that the input tokens of a sample are from, in their order, numbered through all corpora."""
-        arrange = self._arranged(sample.epoch)
+        arrange = self.arranged(sample.epoch)
         return [
             int(self._first_numbers[member["corpus"]] + member["document"])
             for first, stop, _ in round_ring(sample.start, self._length, self.view.size)
             for member, _, _ in self.view.stretches(first, stop, arrange)
         ]
 
-    def _arranged(self, epoch: int) -> Arrange | None:
+    def arranged(self, epoch: int) -> Arrange | None:
         """What puts the synthetic members of a megadoc in this epoch's order; the real one keeps its place."""
         if self.config.members == "fixed":
             return None

@@ -69,18 +69,41 @@ class Pairs:
         """Numbers of the documents in a sample: d1 and d2 of each pair, in their order."""
         return [int(self.pairs[pair][name]) for pair in self._pairs_of(sample) for name in ("d1", "d2")]
 
+    def rows_of(self, pairs: np.ndarray, epoch: int) -> np.ndarray:
+        """The packed row that each of some pairs fills a part of in an epoch, int64: from a pair to its sample."""
+        lengths, rows = self._positions[pairs], np.empty(len(pairs), dtype=np.int64)
+        for length in np.unique(lengths).tolist():
+            here = lengths == length
+            ranks = self._ranks[pairs[here]].astype(np.int64) - self._firsts[length]
+            numbers = self._shuffle(length, epoch).inverses(ranks)
+            firsts, in_a_row, first_rows = np.array(self.packing.slots_of[length]).T
+            stretch = np.searchsorted(firsts, numbers, side="right") - 1
+            rows[here] = first_rows[stretch] + (numbers - firsts[stretch]) // in_a_row[stretch]
+        return rows
+
     def _pairs_of(self, sample: Sample) -> list[int]:
         """The pairs that fill a packed row in the sample's epoch."""
         found = []
         for length, number in self.packing.row(sample.start):
-            shuffle = Permutation(self._histogram[length], (self._seed, self._name, sample.epoch, "pairs", length))
-            found.append(int(self._by_length[self._firsts[length] + shuffle.at(number)]))
+            place = self._shuffle(length, sample.epoch).at(number)
+            found.append(int(self._by_length[self._firsts[length] + place]))
         return found
+
+    def _shuffle(self, length: int, epoch: int) -> Permutation:
+        """Which pair of a length fills which of its slots."""
+        return Permutation(self._histogram[length], (self._seed, self._name, epoch, "pairs", length))
 
     @cached_property
     def _by_length(self) -> np.ndarray:
         """Pairs, shortest first; equal ones in the order of the file. Four bytes a pair."""
         return np.argsort(self._positions, kind="stable").astype(np.uint32)
+
+    @cached_property
+    def _ranks(self) -> np.ndarray:
+        """The place of each pair among `_by_length`."""
+        ranks = np.empty_like(self._by_length)
+        ranks[self._by_length] = np.arange(len(ranks), dtype=np.uint32)
+        return ranks
 
 
 def _positions(pairs: np.ndarray, corpus: IndexedCorpus, most: int, file: Path) -> np.ndarray:

@@ -8,6 +8,7 @@ Which item of a length fills which slot is not decided here, so it may change fr
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 
@@ -78,6 +79,15 @@ class Packing:
             for slots in self._groups[group].slots
             for item in range(slots.in_a_row)
         ]
+
+    @cached_property
+    def slots_of(self) -> dict[int, list[tuple[int, int, int]]]:
+        """Length -> (first number within it, items in a row, first row) of each stretch of rows, by first number."""
+        found: dict[int, list[tuple[int, int, int]]] = {}
+        for group, first_row in zip(self._groups, self._firsts, strict=True):
+            for slots in group.slots:
+                found.setdefault(slots.length, []).append((slots.first, slots.in_a_row, first_row))
+        return {length: sorted(stretches) for length, stretches in found.items()}
 
 
 class _Rows:

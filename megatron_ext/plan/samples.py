@@ -130,12 +130,20 @@ class SamplePlan:
         source = self.sources[name]
         extent = source.extent
         epoch, place = divmod(row, extent.rows)
-        in_order = source.order == "in_order"
-        index = place if in_order else _order(self.seed, name, epoch, extent.rows).at(place)
+        shuffle = self.shuffle(name, epoch)
+        index = place if shuffle is None else shuffle.at(place)
         if source.kind == "pairs":
             return Sample(name, epoch, index)
-        cut = _cut(self.seed, name, epoch, extent.size)
-        return Sample(name, epoch, (cut + index * self.batch.sequence_length) % extent.size)
+        return Sample(name, epoch, (self.cut(name, epoch) + index * self.batch.sequence_length) % extent.size)
+
+    def shuffle(self, name: str, epoch: int) -> Permutation | None:
+        """Which row of a source comes when in an epoch; None: they come in their order."""
+        source = self.sources[name]
+        return None if source.order == "in_order" else _order(self.seed, name, epoch, source.extent.rows)
+
+    def cut(self, name: str, epoch: int) -> int:
+        """The token of a source, of windows or megadocs, with which its windows begin in an epoch."""
+        return _cut(self.seed, name, epoch, self.sources[name].extent.size)
 
     def rows_by_phase(self, i: int) -> list[dict[str, int]]:
         """For each phase the rows that its sources gave before sample i."""

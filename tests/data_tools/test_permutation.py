@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,12 @@ def test_an_entry_is_found_again_from_its_place(n, key, data):
     assert shuffle.at(shuffle.inverse(i)) == i
 
 
+@given(n=st.integers(1, 10**15), key=st.text(), data=st.data())
+def test_many_entries_are_found_at_once_where_each_is_found(n, key, data):
+    shuffle, entries = Permutation(n, (key,)), data.draw(st.lists(st.integers(0, n - 1), max_size=50))
+    assert shuffle.inverses(np.array(entries, dtype=np.int64)).tolist() == [shuffle.inverse(j) for j in entries]
+
+
 @pytest.mark.parametrize("n", [2, 5, 12, 101])
 def test_every_entry_is_as_likely_at_every_place(n):
     keys = 400 * n
@@ -33,6 +40,9 @@ def test_every_entry_is_as_likely_at_every_place(n):
 def test_a_place_outside_is_refused():
     with pytest.raises(IndexError):
         Permutation(3, ("key",)).at(3)
+    for entries in ([0, 3], [-1]):
+        with pytest.raises(IndexError):
+            Permutation(3, ("key",)).inverses(np.array(entries))
 
 
 def test_the_order_is_the_same_in_every_version():

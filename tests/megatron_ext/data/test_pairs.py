@@ -52,6 +52,15 @@ def test_a_pair_trains_d2_and_its_end_and_nothing_else(corpus, tmp_path):
     assert list(pairs_in(source, Sample("a", 0, 0))) == [([*d1, *d2], d2)]
 
 
+def test_each_pair_is_found_in_the_row_that_it_fills_a_part_of(many):
+    pairs, source = many
+    for epoch in range(2):
+        rows = source.rows_of(np.arange(len(pairs)), epoch).tolist()
+        for pair, row in zip(pairs, rows, strict=True):
+            documents = source.documents(Sample("a", epoch, row))
+            assert pair in list(zip(documents[::2], documents[1::2], strict=True))
+
+
 def test_each_pair_occurs_once_in_every_epoch(many):
     pairs, source = many
     document = [source.corpus.document(number).tolist() for number in range(12)]
