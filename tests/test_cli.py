@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = (
     ["demo"], ["plan"], ["train"], ["eval"], ["report"], ["sweep"], ["compare"],
     ["convert", "import"], ["convert", "export"],
+    ["knowledge", "recall"],
     *(["data", name] for name in
       ("clean", "dedup", "split", "tokenizer", "tokenize", "embed", "neighbors", "pairs", "megadocs", "verify",
        "repair", "stats")),

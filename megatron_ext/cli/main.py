@@ -18,6 +18,7 @@ from megatron_ext.cli import (
     compare_commands,
     convert_commands,
     data_commands,
+    knowledge_commands,
     pairing_commands,
     run_commands,
     sweep_commands,
@@ -39,6 +40,7 @@ for part in (pairing_commands.app, check_commands.app):
 app.add_typer(data_commands.app, name="data")
 app.add_typer(synth_commands.app, name="synth")
 app.add_typer(convert_commands.app, name="convert")
+app.add_typer(knowledge_commands.app, name="knowledge")
 run_commands.add_to(app)
 app.command("sweep")(sweep_commands.sweep)
 app.command("compare")(compare_commands.compare)
