@@ -143,7 +143,7 @@ def _require_vectors_of(retrieval: Retrieval) -> None:
     if manifest.inputs.get("corpus") != hash_of_input(retrieval.corpus):
         raise InputError(
             where=f"--vectors {retrieval.vectors}", found=f"vectors of another corpus than {retrieval.corpus}",
-            expected="those of its documents", fix="Name others, or leave --vectors out: they are made then.",
+            expected="those of its documents", fix="Name the folder that `data embed` made of it with --vectors.",
         )  # fmt: skip
 
 

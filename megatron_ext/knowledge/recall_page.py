@@ -56,14 +56,11 @@ def answer(found: dict[str, Any]) -> list[str]:
     sentences = [
         f"{best['name']} knows {percent(best['closed_book'][measure]['value'])}% of the answers without any document."
     ]
-    references = [model for model in models if "rag" in model]
-    if references:
-        reference = max(references, key=lambda model: model["rag"][measure]["value"])
-        above = best["closed_book"][measure]["value"] > reference["rag"][measure]["value"]
+    reference = next((model for model in models if "rag" in model), None)  # it saw the fewest synthetic tokens
+    if reference:
         sentences.append(
-            f"With documents at hand the best, {reference['name']}, answers"
-            f" {percent(reference['rag'][measure]['value'])}%: what was learnt is worth"
-            f" {'more' if above else 'no more'} than looking it up."
+            f"{reference['name']}, with documents at hand, answers {percent(reference['rag'][measure]['value'])}%: what"
+            f" {best['name']} learnt is worth {_compared(best['closed_book'][measure], reference['rag'][measure])}."
         )
     line = found["lines"].get("closed_book")
     if line:
@@ -71,6 +68,14 @@ def answer(found: dict[str, Any]) -> list[str]:
     widest = max(model["closed_book"][measure]["high"] - model["closed_book"][measure]["low"] for model in models)
     sentences.append(f"The 95% intervals are up to {100 * widest:.0f} points wide.")
     return sentences
+
+
+def _compared(learnt: dict[str, float], looked_up: dict[str, float]) -> str:
+    if learnt["low"] > looked_up["high"]:
+        return "more than looking it up"
+    if learnt["high"] < looked_up["low"]:
+        return "less than looking it up"
+    return "about as much as looking it up: the intervals overlap"
 
 
 def traces(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -89,7 +94,7 @@ def traces(found: dict[str, Any]) -> list[dict[str, Any]]:
             ends = [on_curve[0]["synthetic_tokens"] / 1.5, on_curve[-1]["synthetic_tokens"] * 1.5]
             for model in models:
                 if not model["synthetic_tokens"] and way in model:
-                    name = f"{model['name']}, {NAMES[way].lower()}: no synthetic tokens"
+                    name = f"{model['name']}: {NAMES[way]}, no synthetic tokens"
                     drawn.append(_level(ends, [model[way][measure]["value"]] * 2, colour, name, "dash"))
     return drawn
 

@@ -78,7 +78,10 @@ def test_the_farthest_documents_are_cut_first_until_the_prompt_fits(found_in, ro
     near = tuple(tuple(ids[:10]) for ids in tokenizer.encode(TEXTS[:3]))
     passages = Passages(("a", "b", "c"), near, (0.9, 0.8, 0.7))
     prompt, text = fitted(
-        passages, tokenizer, lambda documents: f"<{documents}>", lambda prompt: len(tokenizer.encode([prompt])[0]) - room
+        passages,
+        tokenizer,
+        lambda documents: f"<{documents}>",
+        lambda prompt: len(tokenizer.encode([prompt])[0]) - room,
     )
     assert prompt == f"<{text}>"
     whole = "\n\n".join(tokenizer.decode(ids).strip() for ids in near)

@@ -107,7 +107,10 @@ def test_what_the_server_refuses_is_counted_and_wrong(questions, server, tmp_pat
 
 def test_equal_prompts_are_asked_once_and_all_answered(server, tmp_path):
     drafts = ask_all(
-        ["twice", "once", "twice"], sampling=Sampling(temperature=0.0), engine=choice(server), ledger=tmp_path / "ledger"
+        ["twice", "once", "twice"],
+        sampling=Sampling(temperature=0.0),
+        engine=choice(server),
+        ledger=tmp_path / "ledger",
     )
     assert [draft.text.split("|")[0] for draft in drafts] == ["twice", "once", "twice"]
     assert len({draft.text for draft in drafts}) == 2

@@ -1,0 +1,54 @@
+"""The `knowledge recall` command as a user starts it: several models, one page."""
+
+import json
+
+import pytest
+
+from megatron_ext.cli.main import main
+from tests.data_tools.synthesis.test_engine_server import Running
+
+
+@pytest.fixture(scope="module")
+def server():
+    running = Running()
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def command(server, tmp_path):
+    """The beginning of a command over ten questions; the server repeats what it is asked, so half are right."""
+    rows = [{"question": f"q {n}", "answer": f"q {n}" if n % 2 else "no"} for n in range(12)]
+    (tmp_path / "set.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "echo.txt").write_text("$question\n.")
+    url = f"http://127.0.0.1:{server.port}/good/v1"
+    return [
+        "knowledge", "recall", str(tmp_path / "set.jsonl"), str(tmp_path / "out"), "--engine", "server", "--url", url,
+        "--template", str(tmp_path / "echo.txt"), "--shots", "2",
+    ]  # fmt: skip
+
+
+def test_models_come_to_one_table_and_one_page(command, tmp_path, capsys):
+    named = ["--model", "one=small", "--model", "two=small", "--tokens", "two=1e6", "--json"]
+    assert main([*command, *named]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(model["name"], model["synthetic_tokens"]) for model in found["models"]] == [("one", None), ("two", 10**6)]
+    assert found["models"][0]["closed_book"]["exact_match"]["value"] == 0.5
+    assert (tmp_path / "out" / "recall.html").stat().st_size > 1e6  # plotly is in it
+    assert json.loads((tmp_path / "out" / "recall.json").read_text()) == found
+    assert main([*command, "--model", "three=small"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("one", "two", "three", "1,000,000"))
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--model", "a=small", "--model", "a=small"], "found the name 'a', expected one that no other model"),
+    (["--model", "ledger=small"], "found the name 'ledger'"),
+    (["--model", "a=small", "--tokens", "b=5"], "found the name 'b', expected one of a"),
+    (["--model", "a=small", "--tokens", "a=many"], "is no whole number"),
+    (["--model", "a=small", "--rules", "bleu"], "expected squad or triviaqa"),
+    (["--model", "a=huge"], "expected huge"),
+])  # fmt: skip
+def test_what_cannot_be_done_is_said_in_one_line(command, words, message, capsys):
+    assert main([*command, *words]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
