@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -112,9 +112,15 @@ def continued(texts: Sequence[str], tokenizer: Path) -> list[Prompt]:
     Raises:
         InputError: there is no tokenizer.
     """
-    if not any((tokenizer / name).is_file() for name in (HF_MODEL, HF_CONFIG)):
-        return [tuple(ids) for ids in Tokenizer.load(tokenizer).encode(texts)]
+    encode = _encoder(tokenizer)
+    return [tuple(encode(text)) for text in texts]
+
+
+@lru_cache(maxsize=1)
+def _encoder(folder: Path) -> Callable[[str], list[int]]:
+    if not any((folder / name).is_file() for name in (HF_MODEL, HF_CONFIG)):
+        plain = Tokenizer.load(folder)
+        return lambda text: plain.encode([text])[0]
     from transformers import AutoTokenizer
 
-    encode = AutoTokenizer.from_pretrained(str(tokenizer), local_files_only=True).encode
-    return [tuple(encode(text)) for text in texts]
+    return AutoTokenizer.from_pretrained(str(folder), local_files_only=True).encode

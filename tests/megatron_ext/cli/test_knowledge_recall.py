@@ -5,6 +5,7 @@ import json
 import pytest
 
 from megatron_ext.cli.main import main
+from tests.data_tools.recall.test_retrieval import QUESTIONS, TEXTS, make_corpus
 from tests.data_tools.synthesis.test_engine_server import Running
 
 
@@ -39,6 +40,26 @@ def test_models_come_to_one_table_and_one_page(command, tmp_path, capsys):
     assert main([*command, "--model", "three=small"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("one", "two", "three", "1,000,000"))
+
+
+def test_with_documents_every_question_is_asked_a_second_time(command, tmp_path, capsys):
+    """The server repeats the prompt, whose first line is the beginning of the nearest document."""
+    corpus = make_corpus(tmp_path, TEXTS)
+    (tmp_path / "rag.txt").write_text("$documents\n$question")
+    asked = [{"question": question, "answer": "Beethoven"} for question in ("none", "none", *QUESTIONS)]
+    (tmp_path / "set.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    words = ["--model", "a=small", "--rag", str(corpus), "--rag-template", str(tmp_path / "rag.txt"), "--top-k", "1"]
+    assert main([*command, *words, "--json"]) == 0
+    (model,) = json.loads(capsys.readouterr().out)["models"]
+    assert model["closed_book"]["f1"]["value"] == 0
+    assert model["rag"]["f1"]["value"] > 0
+    assert model["rag"]["in_documents"]["value"] == 0.5
+    first, second = map(json.loads, (tmp_path / "out" / "a" / "answers.jsonl").read_text().splitlines())
+    assert (first["rag"]["documents"], second["rag"]["documents"]) == (["page/2#0"], ["page/0#0"])
+    assert first["rag"]["answer"] == TEXTS[2]
+    assert (tmp_path / "out" / "vectors" / "manifest.json").is_file()
+    assert main([*command, *words, "--context", "60"]) == 2
+    assert "expected its model's tokenizer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("words", "message"), [
