@@ -67,7 +67,7 @@ def test_a_corpus_of_people_is_not_synthetic_and_one_of_a_model_is(corpora):
 
 def test_a_corpus_that_is_gone_is_named_with_what_to_do(run, corpora):
     shutil.rmtree(corpora[1])
-    with pytest.raises(InputError, match=r"sources.synthetic: found no corpus .*--tokens NAME=NUMBER"):
+    with pytest.raises(InputError, match=r"(?s)sources.synthetic: found no corpus .*--tokens NAME=NUMBER"):
         tokens_seen(run)
 
 
