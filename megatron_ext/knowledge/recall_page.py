@@ -15,6 +15,9 @@ HERE = Path(__file__).parent
 PAGE = "recall.html"
 NAMES = {"closed_book": "Closed-book", "rag": "With documents (RAG)"}
 MEASURES = {"exact_match": "exact match", "judged": "accuracy by the judge"}
+SHORT = {"closed_book": "closed-book", "rag": "RAG"}
+FEW_POWERS = 100
+"""Largest over smallest number of tokens, up to which an axis has room for finer marks."""
 COLOURS = {"closed_book": "#d2521c", "rag": "#3a7fc4"}
 
 
@@ -36,7 +39,8 @@ def page(found: dict[str, Any]) -> str:
     return environment.get_template("recall.html.j2").render(
         found=found, answer=answer(found), names=NAMES, measure=MEASURES[found["measure"]],
         style=Markup((REPORT / "style.css").read_text()), script=Markup(get_plotlyjs()),
-        traces=Markup(json.dumps(traces(found)).replace("</", "<\\/")), logarithmic=json.dumps(_on_a_curve(found)),
+        traces=Markup(json.dumps(traces(found)).replace("</", "<\\/")),
+        logarithmic=json.dumps(_on_a_curve(found)), ticks=json.dumps(_ticks(found)),
     )  # fmt: skip
 
 
@@ -89,12 +93,13 @@ def traces(found: dict[str, Any]) -> list[dict[str, Any]]:
         line = found["lines"].get(way)
         if line:
             ends = [min(model["synthetic_tokens"] for model in dots), max(model["synthetic_tokens"] for model in dots)]
-            drawn.append(_level(ends, [_at(line, end) for end in ends], colour, f"{NAMES[way]}: line", "solid"))
+            through = _level(ends, [_at(line, end) for end in ends], colour, f"{NAMES[way]}: line", "solid")
+            drawn.append(through | {"showlegend": False})
         if _on_a_curve(found):
             ends = [on_curve[0]["synthetic_tokens"] / 1.5, on_curve[-1]["synthetic_tokens"] * 1.5]
             for model in models:
                 if not model["synthetic_tokens"] and way in model:
-                    name = f"{model['name']}: {NAMES[way]}, no synthetic tokens"
+                    name = f"{model['name']}: {SHORT[way]}"
                     drawn.append(_level(ends, [model[way][measure]["value"]] * 2, colour, name, "dash"))
     return drawn
 
@@ -102,6 +107,12 @@ def traces(found: dict[str, Any]) -> list[dict[str, Any]]:
 def _on_a_curve(found: dict[str, Any]) -> bool:
     """Whether any model has synthetic tokens; else they stand side by side, by name."""
     return any(model["synthetic_tokens"] for model in found["models"])
+
+
+def _ticks(found: dict[str, Any]) -> int | str:
+    """Between the marks of the axis: a power of ten, or also its double and its five times where there are few."""
+    tokens = [model["synthetic_tokens"] for model in found["models"] if model["synthetic_tokens"]]
+    return 1 if tokens and max(tokens) >= FEW_POWERS * min(tokens) else "D2"
 
 
 def _at(line: dict[str, float], tokens: int) -> float:

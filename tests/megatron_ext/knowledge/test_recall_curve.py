@@ -78,7 +78,7 @@ def test_the_page_has_every_model_its_intervals_and_the_levels_of_what_saw_no_sy
     assert drawn["Closed-book"]["x"] == [10**6, 10**7, 10**8]
     assert drawn["Closed-book"]["y"] == pytest.approx([0.2, 0.3, 0.4])
     assert drawn["Closed-book"]["error_y"]["array"] == pytest.approx([0.05] * 3)
-    assert drawn["base <b>: Closed-book, no synthetic tokens"]["y"] == [0.1, 0.1]
+    assert drawn["base <b>: closed-book"]["y"] == [0.1, 0.1]
     assert drawn["Closed-book: line"]["y"] == pytest.approx([0.2, 0.4])
     text = page(found)
     assert "base &lt;b&gt;" in text
