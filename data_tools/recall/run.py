@@ -91,6 +91,7 @@ def recall(
         EndedEarly: an engine failed; what was answered is kept.
     """
     require_rules(asking.rules)
+    _require_countable(engine, asking)
     name, content = engine.generator()
 
     def build(scratch: Path) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def recall(
         inputs |= {"corpus": retrieval.corpus, "vectors": retrieval.vectors}
     settings = {
         "model": {"name": name, "hash": content}, "asked": _hash_of(questions.asked),
-        "examples": _hash_of(questions.examples), "retrieval": retrieval.settings() if retrieval else None,
+        "examples": _hash_of(questions.examples), "retrieval": retrieval.settings() | {"context": engine.context} if retrieval else None,
         "judge": {"model": judge.engine.generator(), **dataclasses.asdict(judge.sampling)} if judge else None,
         **asking.settings(),
     }  # fmt: skip
@@ -160,15 +161,18 @@ def _found(passages: Passages, holds_answer: bool) -> dict[str, Any]:
     return {"documents": list(passages.names), "similarities": similarities, "in_documents": float(holds_answer)}
 
 
+def _require_countable(engine: EngineChoice, asking: Asking) -> None:
+    if engine.kind == "server" and engine.context is not None and asking.tokenizer is None:
+        raise InputError(
+            where="--context", found="a server that is given texts, whose tokens can't be counted here",
+            expected="its model's tokenizer", fix="Name it with --tokenizer, or show less with --passage-tokens.",
+        )  # fmt: skip
+
+
 def _room(engine: EngineChoice, asking: Asking) -> Callable[[Prompt], int]:
     """Tells by how many tokens a prompt is too long for the model and an answer; of a server by --context alone."""
     if engine.kind == "server":
         context, length = engine.context, len
-        if context is not None and asking.tokenizer is None:
-            raise InputError(
-                where="--context", found="a server that is given texts, whose tokens can't be counted here",
-                expected="its model's tokenizer", fix="Name it with --tokenizer, or show less with --passage-tokens.",
-            )  # fmt: skip
     else:
         from data_tools.synthesis.engines.codec import Codec
 
