@@ -115,9 +115,9 @@ def recall(
         inputs |= {"corpus": retrieval.corpus, "vectors": retrieval.vectors}
     settings = {
         "model": {"name": name, "hash": content}, "asked": _hash_of(questions.asked),
-        "examples": _hash_of(questions.examples), "retrieval": retrieval.settings() | {"context": engine.context} if retrieval else None,
+        "examples": _hash_of(questions.examples), **asking.settings(),
+        "retrieval": retrieval.settings() | {"context": engine.context} if retrieval else None,
         "judge": {"model": judge.engine.generator(), **dataclasses.asdict(judge.sampling)} if judge else None,
-        **asking.settings(),
     }  # fmt: skip
     return run_step(output, step=STEP, inputs=inputs, settings=settings, build=build, replace=replace)
 
