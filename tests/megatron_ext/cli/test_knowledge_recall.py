@@ -4,9 +4,12 @@ import json
 
 import pytest
 
+from data_tools.steps.tokenize import tokenize
 from megatron_ext.cli.main import main
 from tests.data_tools.recall.test_retrieval import QUESTIONS, TEXTS, make_corpus
 from tests.data_tools.synthesis.test_engine_server import Running
+from tests.support import make_corpus as make_real
+from tests.support import run_settings, train
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +76,20 @@ def test_with_documents_every_question_is_asked_a_second_time(command, tmp_path,
 def test_what_cannot_be_done_is_said_in_one_line(command, words, message, capsys):
     assert main([*command, *words]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.slow
+def test_a_run_of_ours_is_asked_with_its_own_tokenizer_and_its_synthetic_tokens_are_known(tmp_path, capsys):
+    real = make_real(tmp_path)
+    tokenize([tmp_path / "corpus.jsonl.zst"], tmp_path / "tokenizer", tmp_path / "synthetic", kind="synthetic")
+    sources = {name: {"corpus": str(path), "tokens": 2 * 128}
+               for name, path in (("real", real), ("synthetic", tmp_path / "synthetic"))}  # fmt: skip
+    train(tmp_path / "run", run_settings(real, steps=4, sources=sources))
+    (tmp_path / "set.jsonl").write_text(json.dumps({"question": "select from", "answer": "where"}) + "\n")
+    (tmp_path / "bare.txt").write_text("$question")
+    words = ["--template", str(tmp_path / "bare.txt"), "--shots", "0", "--max-new-tokens", "4", "--json"]
+    arguments = ["knowledge", "recall", str(tmp_path / "set.jsonl"), str(tmp_path / "out")]
+    assert main([*arguments, "--model", str(tmp_path / "run"), *words]) == 0
+    (model,) = json.loads(capsys.readouterr().out)["models"]
+    assert (model["name"], model["synthetic_tokens"]) == ("run", 2 * 128)
+    assert model["closed_book"]["refused"] == 0
