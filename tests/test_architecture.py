@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "data_tools.steps": CORPORA,
     "data_tools.synthesis": CORPORA,
     "data_tools.quality": CORPORA | {"data_tools.synthesis"},
+    "data_tools.recall": CORPORA | {"data_tools.synthesis", "data_tools.steps"},
     "megatron_ext.config": GROUND,
     "megatron_ext.plan": PLAN,
     "megatron_ext.platform": MODEL,
