@@ -15,6 +15,7 @@ from megatron_ext.config.experiment import (
     TuningConfig,
 )
 from megatron_ext.config.fields import Duration
+from megatron_ext.config.knowledge import KnowledgeConfig
 from megatron_ext.config.loading import (
     as_dict,
     load_comparison,
@@ -36,6 +37,7 @@ __all__ = [
     "DataConfig",
     "Duration",
     "ExperimentConfig",
+    "KnowledgeConfig",
     "LayoutConfig",
     "LimitsConfig",
     "ModelConfig",

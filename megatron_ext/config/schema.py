@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from megatron_ext.config.data import BlendConfig, PhaseConfig, SourceConfig
 from megatron_ext.config.fields import STRICT, AnyPath, UnfitError, require_whole
+from megatron_ext.config.knowledge import KnowledgeConfig
 from megatron_ext.config.model import LayoutConfig, ModelConfig, require_layout
 from megatron_ext.config.training import BatchConfig, LimitsConfig, OptimizerConfig, ScheduleConfig
 
@@ -66,6 +67,8 @@ class RunConfig:
     """Whether the optimizer's moments of `init_from` are taken over. The learning rate is always this config's."""
     tokenizer: AnyPath | None = None
     """Folder of the tokenizer, kept beside exports and used to show samples."""
+    knowledge: KnowledgeConfig | None = None
+    """Facts to be shown at known steps, and probes that ask the model for them."""
 
     @property
     def mixture(self) -> tuple[PhaseConfig, ...]:
