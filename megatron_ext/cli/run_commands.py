@@ -14,10 +14,9 @@ import typer
 from megatron_ext.cli.output import Progress, print_result, print_table, say, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from data_tools.corpus.indexed import IndexedCorpus
     from megatron_ext.config import RunConfig
+    from megatron_ext.data.sources import Source
+    from megatron_ext.plan.samples import SamplePlan
 
 DEMO = Path(__file__).parents[2] / "configs" / "experiments" / "demo.yaml"
 
@@ -59,6 +58,7 @@ def demo(
 def plan(
     run: RunFile,
     steps: Annotated[str, typer.Option(metavar="A:B", help="List the samples of these steps instead.")] = "",
+    text: Annotated[bool, typer.Option("--text", help="With --steps, also the text of each row as trained.")] = False,
     ranks: Annotated[int, typer.Option(min=1, help="GPUs in all, for the memory of each.")] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -67,12 +67,15 @@ def plan(
     \b
     Example: megatron-ext plan configs/runs/my_run.yaml --ranks 64
     Example: megatron-ext plan configs/runs/my_run.yaml --steps 41200:41210
+    Example: megatron-ext plan configs/runs/my_run.yaml --steps 0:1 --text
     """
     from megatron_ext.config import load_run
 
     config = load_run(run)
     if steps:
-        _list_samples(config, steps, as_json=as_json)
+        from megatron_ext.cli.listing import list_samples
+
+        list_samples(config, steps, text=text, as_json=as_json)
         return
     budget = _checked_budget(config, ranks)
     if as_json:
@@ -103,8 +106,7 @@ def train(
         from megatron_ext.training.preflight import check
 
         require_ranks(config.layout, processes, where=f"{run}, key 'layout'")
-        check(config, output, ranks=processes)
-        require_askable(config, output)
+        _say_what_is_cut(config, *check(config, output, ranks=processes))
         arguments = ["train", str(run), "--output", str(output)] + ["--json"] * as_json
         with locked(output):
             raise typer.Exit(run_ranks(arguments, processes=processes))
@@ -199,64 +201,38 @@ def report(
 
 
 def _checked_budget(config: "RunConfig", ranks: int) -> dict[str, Any]:
+    from megatron_ext.data.injection import Passages
+    from megatron_ext.data.sources import corpus_folders
     from megatron_ext.plan.budget import arm_budget
     from megatron_ext.plan.cost import memory_per_gpu
     from megatron_ext.training.preflight import check_data
 
-    _, sources = check_data(config)
+    plan, sources = check_data(config)
+    passages = Passages.of(config, plan, corpus_folders(sources))
     extents = {name: source.extent for name, source in sources.items()}
     documents = {name: sum(map(len, source.corpora)) for name, source in sources.items()}
-    budget = arm_budget(config, extents, source_documents=documents)
+    injected = passages and passages.counts(plan)
+    budget = arm_budget(config, extents, source_documents=documents, injected=injected)
     return budget | {"ranks": ranks, "memory_per_gpu": dict(memory_per_gpu(config, ranks))}
 
 
-def _list_samples(config: "RunConfig", steps: str, *, as_json: bool) -> None:
-    """Print where each sample of some steps comes from, down to its documents' names."""
-    from data_tools.errors import InputError
-    from megatron_ext.data.sources import described, open_sources
-    from megatron_ext.plan.samples import SamplePlan
+def _say_what_is_cut(config: "RunConfig", plan: "SamplePlan", sources: "dict[str, Source]") -> None:
+    from megatron_ext.data.injection import Passages
+    from megatron_ext.data.sources import corpus_folders
 
-    first, _, stop = steps.partition(":")
-    if not (first.isdigit() and stop.isdigit()):
-        raise InputError(where="--steps", found=repr(steps), expected="A:B", fix="Give two numbers, such as 10:12.")
-    sources = open_sources(config)
-    plan = SamplePlan.of(config, {name: source.extent for name, source in sources.items()})
-    names = {name: _document_names(source.corpora) for name, source in sources.items()}
-    rows = []
-    for step, number, sample in plan.consumed(int(first), int(stop)):
-        row = {"step": step} | described(number, sample, sources)
-        rows.append(row | {"documents": [names[sample.source](document) for document in row["documents"]]})
-    if as_json:
-        print_result({"samples": rows}, as_json=True)
-        return
-    say("step\tsample\tsource\tepoch\tstart\tdocuments")
-    for row in rows:
-        say("\t".join(map(str, [*list(row.values())[:-1], ", ".join(map(str, row["documents"]))])))
-
-
-def _document_names(corpora: "Sequence[IndexedCorpus]") -> "Callable[[int], str | int]":
-    """Number of a document, counted through the corpora -> its name; the number itself where one keeps no names."""
-    from bisect import bisect_right
-    from itertools import accumulate
-
-    from data_tools.corpus.indexed import file_of
-    from data_tools.corpus.names import Names
-
-    if not all(file_of(corpus.prefix, ".names.npy").exists() for corpus in corpora):
-        return lambda number: number
-    names, firsts = [Names(corpus.prefix) for corpus in corpora], list(accumulate(map(len, corpora), initial=0))
-
-    def name_of(number: int) -> str:
-        corpus = bisect_right(firsts, number) - 1
-        return names[corpus][number - firsts[corpus]]
-
-    return name_of
+    passages = Passages.of(config, plan, corpus_folders(sources))
+    if passages and (cut := passages.counts(plan)["cut"]):
+        row = config.batch.sequence_length
+        typer.echo(
+            f"Of the passages and paraphrases to be shown {cut} are longer than a row of {row} tokens: cut.", err=True
+        )
 
 
 def _print_budget(budget: dict[str, Any]) -> None:
     from rich.table import Table
 
-    columns = ("kind", "documents", "corpus_tokens", "trained", "unique", "repeated", "epochs", "max_epochs")
+    columns = ["kind", "documents", "corpus_tokens", "trained", "unique", "repeated", "epochs", "max_epochs"]
+    columns += ["displaced"] * ("knowledge" in budget)
     phases = range(max(len(source["phases"]) for source in budget["sources"].values()))
     by_phase = [f"phase {number}" for number in phases] if len(phases) > 1 else []
     table = Table("source", *(column.replace("_", " ") for column in columns), *by_phase)

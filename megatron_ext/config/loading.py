@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -192,4 +193,6 @@ def _type_at(kind: Any, location: Location) -> Any:
             kind = get_args(kind)[-1]
         elif dataclasses.is_dataclass(kind):
             kind = get_type_hints(kind).get(str(key))
+        if isinstance(kind, UnionType):  # a section that may be left out
+            kind = next((part for part in get_args(kind) if dataclasses.is_dataclass(part)), None)
     return kind

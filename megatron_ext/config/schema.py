@@ -11,9 +11,12 @@ from pydantic.dataclasses import dataclass
 
 from megatron_ext.config.data import BlendConfig, PhaseConfig, SourceConfig
 from megatron_ext.config.fields import STRICT, AnyPath, UnfitError, require_whole
-from megatron_ext.config.knowledge import KnowledgeConfig
+from megatron_ext.config.knowledge import KnowledgeConfig, require_room
 from megatron_ext.config.model import LayoutConfig, ModelConfig, require_layout
 from megatron_ext.config.training import BatchConfig, LimitsConfig, OptimizerConfig, ScheduleConfig
+
+KNOWLEDGE = "knowledge"
+"""What injected passages are counted under, beside the names of the sources."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -68,7 +71,7 @@ class RunConfig:
     tokenizer: AnyPath | None = None
     """Folder of the tokenizer, kept beside exports and used to show samples."""
     knowledge: KnowledgeConfig | None = None
-    """Facts to be shown at known steps, and probes that ask the model for them."""
+    """Facts that are shown at planned steps and asked for as the run trains. None: none are."""
 
     @property
     def mixture(self) -> tuple[PhaseConfig, ...]:
@@ -80,6 +83,11 @@ class RunConfig:
             tokens = self.blend.tokens(global_batch=batch.global_batch, sequence_length=batch.sequence_length)
             return (PhaseConfig(tokens=tokens),)
         return (PhaseConfig(tokens={name: source.tokens or 0 for name, source in self.sources.items()}),)
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """What losses and trained tokens are counted under: the sources by name, then the injected passages."""
+        return (*sorted(self.sources), *((KNOWLEDGE,) if self.knowledge else ()))
 
     @property
     def isolated(self) -> bool:
@@ -115,6 +123,14 @@ class RunConfig:
                 expected="context 1, or windows with attention across documents",
                 fix="Set layout.context to 1: a sequence cut over ranks is attended to as a whole.",
             )
+        if self.knowledge:
+            if KNOWLEDGE in self.sources:
+                raise UnfitError(
+                    found=f"a source named {KNOWLEDGE} beside the section of that name",
+                    expected="another name: injected passages are counted under it",
+                    fix=f"Rename sources.{KNOWLEDGE}.",
+                )
+            require_room(self.knowledge, self.batch, self.samples)
         return self
 
 

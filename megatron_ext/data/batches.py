@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from megatron_ext.config import RunConfig
+from megatron_ext.data.injection import Passages, inject
 from megatron_ext.data.rows import Row, filling_row
 from megatron_ext.data.sources import Source
 from megatron_ext.plan.samples import SamplePlan
@@ -34,15 +35,33 @@ class Batch:
     """int32: the position at which the stretch begins that this token may attend to. None: all rows are one stretch."""
     source_R: Tensor
     """int64: number of the row's source among all, by name; -1 for a filling row, all of it masked."""
+    injected_RS: Tensor | None = None
+    """bool: the positions that an injected passage took. None: no row has one."""
 
 
 def micro_batches(
-    plan: SamplePlan, sources: Mapping[str, Source], *, step: int, config: RunConfig, rank: int, ranks: int
+    plan: SamplePlan,
+    sources: Mapping[str, Source],
+    *,
+    step: int,
+    config: RunConfig,
+    rank: int,
+    ranks: int,
+    passages: Passages | None = None,
 ) -> Iterator[Batch]:
     """This data-parallel rank's micro batches of one step (counted from 0).
 
     The rows of a step are shared out in turn: any number of ranks and any micro batch see the same global batch. A
     batch that does not go round is filled up with masked rows, so that every rank has as many micro batches.
+
+    Args:
+        plan: which sample comes when, and which of them begins with a passage.
+        sources: of the run, opened.
+        step: counted from 0.
+        config: the run.
+        rank: this data-parallel rank.
+        ranks: how many there are.
+        passages: what the run injects; needed where the plan names some.
     """
     size, samples = config.batch.micro_batch, plan.samples_of(step)
     numbers = {name: number for number, name in enumerate(sorted(config.sources))}
@@ -51,6 +70,9 @@ def micro_batches(
         located = [plan.locate(i) for i in mine]
         missing = size - len(located)
         rows = [sources[sample.source].row(sample) for sample in located]
+        for place, showing in ((place, plan.showings.get(i)) for place, i in enumerate(mine)):
+            if showing is not None:
+                rows[place] = inject(rows[place], passages[showing])
         rows += [filling_row(config.batch.sequence_length)] * missing
         yield stack(rows, [numbers[sample.source] for sample in located] + [FILLING] * missing)
 
@@ -68,7 +90,15 @@ def stack(rows: Sequence[Row], source_numbers: Sequence[int]) -> Batch:
         positions_RS=_stacked([row.positions_S for row in rows]),
         document_RS=document_RS,
         source_R=torch.tensor(source_numbers),
+        injected_RS=_injected(rows),
     )
+
+
+def _injected(rows: Sequence[Row]) -> Tensor | None:
+    if not any(row.injected for row in rows):
+        return None
+    taken_R1 = torch.tensor([[row.injected] for row in rows])
+    return torch.arange(len(rows[0].tokens_S)) < taken_R1
 
 
 def _stacked(arrays: Sequence[np.ndarray]) -> Tensor:

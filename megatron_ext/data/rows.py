@@ -22,6 +22,8 @@ class Row:
     """int64, as rotary positions count: anew in each stretch."""
     document_S: np.ndarray | None = None
     """int32: the position at which the stretch begins that this token may attend to. None: the row is one stretch."""
+    injected: int = 0
+    """Positions at the front that an injected passage took."""
 
 
 def row_of(tokens: np.ndarray, loss_mask_S: np.ndarray | None = None) -> Row:

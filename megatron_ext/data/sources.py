@@ -15,6 +15,7 @@ from megatron_ext.data.megadocs import Megadocs
 from megatron_ext.data.pairs import Pairs
 from megatron_ext.data.windows import Windows
 from megatron_ext.plan.samples import Sample
+from megatron_ext.plan.showings import Showing
 
 Source = Windows | Pairs | Megadocs
 
@@ -34,11 +35,19 @@ def open_sources(config: RunConfig) -> dict[str, Source]:
     return {name: open_source(config, name) for name in config.sources}
 
 
-def described(number: int, sample: Sample, sources: Mapping[str, Source]) -> dict[str, Any]:
-    """Where a sample comes from and the numbers of its documents, as plain values."""
+def corpus_folders(sources: Mapping[str, Source]) -> list[Path]:
+    """Folders of all corpora that the sources read, source by source."""
+    return [corpus.prefix.parent for source in sources.values() for corpus in source.corpora]
+
+
+def described(
+    number: int, sample: Sample, sources: Mapping[str, Source], showing: Showing | None = None
+) -> dict[str, Any]:
+    """Where a sample comes from, what is injected into it, and the numbers of its documents, as plain values."""
+    passage = {} if showing is None else {"passage": showing.passage, "version": showing.version}
     return {
         "sample": number, "source": sample.source, "epoch": sample.epoch, "start": sample.start,
-        "documents": sources[sample.source].documents(sample),
+        **passage, "documents": sources[sample.source].documents(sample),
     }  # fmt: skip
 
 

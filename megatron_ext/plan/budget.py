@@ -100,7 +100,11 @@ def match(arms: Mapping[str, RunConfig]) -> int:
 
 
 def arm_budget(
-    config: RunConfig, extents: Mapping[str, Extent], *, source_documents: Mapping[str, int] | None = None
+    config: RunConfig,
+    extents: Mapping[str, Extent],
+    *,
+    source_documents: Mapping[str, int] | None = None,
+    injected: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The budget of one arm, as plain values.
 
@@ -108,12 +112,14 @@ def arm_budget(
         config: the run.
         extents: source name -> what it holds.
         source_documents: source name -> documents of its corpus, where known.
+        injected: {"passages", "showings", "tokens", "cut", "displaced"}, see data/injection.py, where facts are.
 
     Returns:
         {"steps", "samples", "tokens", "unique", "repeated", "flops", "parameters", "checkpoint_bytes", "sources"};
         each source has
         {"kind", "corpus_tokens", "trained", "phases", "unique", "repeated", "epochs", "max_epochs"}, and "documents",
-        "pairs" and "filled" (the share of real tokens in its rows) where there are such. "phases" are its trained
+        "pairs" and "filled" (the share of real tokens in its rows) where there are such, and "displaced", the trained
+        tokens that injected passages take the place of; "knowledge" has `injected`. "phases" are its trained
         tokens phase by phase. Tokens of a source of pairs are its rows', padding included. `unique` counts each token
         of a corpus at most once; in a repeated source it may miss the truth by less than a row.
     """
@@ -124,7 +130,9 @@ def arm_budget(
         sources[name] = _source_budget(config, name, extents[name], rows)
     for name, documents in (source_documents or {}).items():
         sources[name]["documents"] = documents
-    return {
+    for name in config.sources if injected else ():
+        sources[name]["displaced"] = injected["displaced"].get(name, 0)
+    budget = {
         "steps": config.steps,
         "samples": config.samples,
         "tokens": config.tokens,
@@ -135,6 +143,7 @@ def arm_budget(
         "checkpoint_bytes": checkpoint_bytes(config),
         "sources": sources,
     }
+    return budget | {"knowledge": dict(injected)} if injected else budget
 
 
 def _source_budget(config: RunConfig, name: str, extent: Extent, rows_by_phase: list[int]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Whether a run that has begun may go on under another plan: its past has to be the same, its future may differ.
 
-A larger budget, a new phase or a new stage of the ramp leave the past as it was. Plans are compared as
-`SamplePlan.describe` gives them, so that one written to a file months ago can be one of the two.
+A larger budget, a new phase, a new stage of the ramp, or other facts from here on leave the past as it was. Plans are
+compared as `SamplePlan.describe` gives them, so that one written to a file months ago can be one of the two.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +29,7 @@ def difference(planned: Mapping[str, Any], recorded: Mapping[str, Any], *, sampl
         _mixtures(planned["phases"], recorded["phases"], samples)
         or _sources(planned, recorded, samples)
         or _boundaries(planned, recorded, step)
+        or _showings(planned.get("knowledge", {}), recorded.get("knowledge", {}), step)
     )
 
 
@@ -65,6 +66,15 @@ def _boundaries(planned: Mapping[str, Any], recorded: Mapping[str, Any], step: i
         new, old = (min(_first_sample(x["stages"], bend), x["phases"][-1]["end"]) for x in (planned, recorded))
         if new != old:
             return f"Step {bend} ended after sample {old} and now ends after sample {new}."
+    return None
+
+
+def _showings(planned: Mapping[str, str], recorded: Mapping[str, str], step: int) -> str | None:
+    """Passages injected before a step."""
+    for past in sorted(number for number in {int(key) for key in (*planned, *recorded)} if number < step):
+        new, old = (passages.get(str(past), "no passages") for passages in (planned, recorded))
+        if new != old:
+            return f"Step {past} showed {old} and would now have shown {new}."
     return None
 
 

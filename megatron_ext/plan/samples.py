@@ -21,7 +21,7 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -32,6 +32,7 @@ from megatron_ext.plan.budget import settle
 from megatron_ext.plan.extent import Extent
 from megatron_ext.plan.phases import Phase, phases_of
 from megatron_ext.plan.resume import difference
+from megatron_ext.plan.showings import Showing, describe, showings_of
 
 ORDER = 2
 """Version of the order, part of every description: raise it with any change of what `locate` or `row` answers."""
@@ -73,6 +74,8 @@ class SamplePlan:
     batch: BatchConfig
     sources: Mapping[str, SourcePlan]
     phases: tuple[Phase, ...]
+    showings: Mapping[int, Showing] = field(default_factory=dict)
+    """Sample -> the passage that is injected at its front, of those that have one."""
 
     @classmethod
     def of(cls, config: RunConfig, extents: Mapping[str, Extent]) -> "SamplePlan":
@@ -90,7 +93,10 @@ class SamplePlan:
             name: SourcePlan(source.kind, extents[name], source.order, source.members)
             for name, source in config.sources.items()
         }
-        return cls(seed=config.seed, batch=config.batch, sources=sources, phases=phases_of(config))
+        return cls(
+            seed=config.seed, batch=config.batch, sources=sources, phases=phases_of(config),
+            showings=showings_of(config),
+        )  # fmt: skip
 
     @cached_property
     def samples(self) -> int:
@@ -161,7 +167,8 @@ class SamplePlan:
     def describe(self) -> dict[str, Any]:
         """All that decides which sample comes when and where steps end, as plain values for JSON.
 
-        Equal for plans with the same samples in the same steps: phases that go on as if they were one are one.
+        Equal for plans with the same samples in the same steps: phases that go on as if they were one are one. Injected
+        passages are named where there are such.
         """
         phases: list[dict[str, Any]] = []
         first = 0
@@ -180,6 +187,7 @@ class SamplePlan:
             "sources": {name: source.describe() for name, source in sorted(self.sources.items())},
             "phases": phases,
             "stages": [list(stage) for stage in self.batch.stages()],
+            **({"knowledge": describe(self.showings)} if self.showings else {}),
         }
 
     def agrees(self, recorded: Mapping[str, Any], *, samples: int, step: int) -> str | None:

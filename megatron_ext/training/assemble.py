@@ -14,8 +14,9 @@ from megatron_ext.checkpoint.loading import load, require_sound, require_whole
 from megatron_ext.checkpoint.saving import Saver
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch, micro_batches
+from megatron_ext.data.injection import Passages
 from megatron_ext.data.pairs import Pairs
-from megatron_ext.data.sources import Source, described
+from megatron_ext.data.sources import Source, corpus_folders, described
 from megatron_ext.plan.samples import SamplePlan
 from megatron_ext.training.build import build_trainable
 from megatron_ext.training.loop import Trainer
@@ -49,11 +50,13 @@ def assemble(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[st
     for problem in problems:
         tracker.event("damaged", problem=problem)
     ranks = torch.distributed.get_world_size()
-    tracker.event("start", step=state["step"], steps=config.steps, ranks=ranks, plan=plan.fingerprint)
+    passages = Passages.of(config, plan, corpus_folders(sources))
+    counts = {"injected": passages.counts(plan)} if passages else {}
+    tracker.event("start", step=state["step"], steps=config.steps, ranks=ranks, plan=plan.fingerprint, **counts)
     return Trainer(
         config=config, plan=plan, model=model, optimizer=optimizer,
-        batches=_batches(config, plan, sources),
-        samples=lambda step: (described(i, sample, sources) for _, i, sample in plan.consumed(step, step + 1)),
+        batches=_batches(config, plan, sources, passages),
+        samples=lambda step: _samples(plan, sources, step),
         saver=Saver(folder, config.checkpoint), tracker=tracker,
         metrics=Metrics(config, ranks, gpu_name(), plan.rows_per_epoch, _documents(sources), state["trained"]),
         skips=Skips(config.limits.skipped_steps, state["skipped"]),
@@ -62,13 +65,18 @@ def assemble(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[st
     ), state["step"]  # fmt: skip
 
 
-def _batches(config: RunConfig, plan: SamplePlan, sources: dict[str, Source]) -> Any:
+def _batches(config: RunConfig, plan: SamplePlan, sources: dict[str, Source], passages: Passages | None) -> Any:
     ranks, rank = parallel_state.get_data_parallel_world_size(), parallel_state.get_data_parallel_rank()
 
     def of(step: int) -> Iterator[Batch]:
-        return micro_batches(plan, sources, step=step, config=config, rank=rank, ranks=ranks)
+        return micro_batches(plan, sources, step=step, config=config, rank=rank, ranks=ranks, passages=passages)
 
     return of
+
+
+def _samples(plan: SamplePlan, sources: dict[str, Source], step: int) -> Iterator[dict[str, Any]]:
+    for _, i, sample in plan.consumed(step, step + 1):
+        yield described(i, sample, sources, plan.showings.get(i))
 
 
 def _documents(sources: dict[str, Source]) -> dict[str, int]:

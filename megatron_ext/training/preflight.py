@@ -13,7 +13,8 @@ from megatron_ext.checkpoint.folders import is_checkpoint, latest_step
 from megatron_ext.checkpoint.integrity import INTEGRITY
 from megatron_ext.config import RunConfig, as_dict
 from megatron_ext.convert.record import require_same_model
-from megatron_ext.data.sources import Source, corpus_vocabulary, open_sources
+from megatron_ext.data.injection import Passages
+from megatron_ext.data.sources import Source, corpus_folders, corpus_vocabulary, open_sources
 from megatron_ext.plan.resume import trained_samples
 from megatron_ext.plan.samples import SamplePlan
 from megatron_ext.training.fit import require_fit
@@ -32,9 +33,9 @@ def check(config: RunConfig, folder: Path, *, ranks: int) -> tuple[SamplePlan, d
         ranks: processes that will train it.
 
     Raises:
-        InputError: a corpus is missing or of another tokenizer, the budget can't be filled, the run does not fit the
-            machine, the folder can't be written or holds another run, or the weights to start from are of another
-            model.
+        InputError: a corpus is missing or of another tokenizer, the budget can't be filled, the facts don't hold what
+            is to be shown, the run does not fit the machine, the folder can't be written or holds another run, or the
+            weights to start from are of another model.
     """
     plan, sources = check_data(config)
     require_fit(config, ranks=ranks)
@@ -47,7 +48,7 @@ def check(config: RunConfig, folder: Path, *, ranks: int) -> tuple[SamplePlan, d
 
 
 def check_data(config: RunConfig) -> tuple[SamplePlan, dict[str, Source]]:
-    """The part of `check` that any machine can do: corpora, tokenizers, budget and schedule.
+    """The part of `check` that any machine can do: corpora, tokenizers, budget, schedule and facts.
 
     Raises:
         InputError: one of them can't be used.
@@ -55,7 +56,9 @@ def check_data(config: RunConfig) -> tuple[SamplePlan, dict[str, Source]]:
     sources = open_sources(config)
     _require_vocabulary(config)
     require_schedule(config)
-    return SamplePlan.of(config, {name: source.extent for name, source in sources.items()}), sources
+    plan = SamplePlan.of(config, {name: source.extent for name, source in sources.items()})
+    Passages.of(config, plan, corpus_folders(sources))
+    return plan, sources
 
 
 def input_hashes(config: RunConfig) -> dict[str, str]:
@@ -67,6 +70,8 @@ def input_hashes(config: RunConfig) -> dict[str, str]:
     inputs = {f"sources.{name}": source.corpus for name, source in config.sources.items()}
     inputs |= {f"pairs.{name}": source.pairs for name, source in config.sources.items() if source.pairs}
     hashes = {name: hash_of_input(path) for name, path in inputs.items()}
+    if config.knowledge is not None:
+        hashes["knowledge.facts"] = content_hash(config.knowledge.facts)
     if config.init_from is not None:
         start = config.init_from
         hashes["init_from"] = content_hash(start / INTEGRITY) if is_checkpoint(start) else hash_of_input(start)
@@ -101,7 +106,8 @@ def _require_same_run(config: RunConfig, folder: Path, plan: SamplePlan) -> None
             where=str(folder / PLAN),
             found=f"a run whose first {step} steps were planned otherwise ({differs.rstrip('.')})",
             expected="the same samples in the same steps up to there",
-            fix="Change the mixture in a new phase, the batch in a new stage of the ramp; or use a new folder.",
+            fix="Change the mixture in a new phase, the batch in a new stage of the ramp, facts at later steps; "
+            "or use a new folder.",
         )  # fmt: skip
     model = json.loads((folder / CONFIG).read_text())["model"]
     if model != as_dict(config)["model"]:

@@ -16,7 +16,8 @@ from data_tools.corpus.manifest import MANIFEST, is_finished, read_manifest, sea
 from data_tools.files import write_whole
 from megatron_ext import platform
 from megatron_ext.config import RunConfig, as_dict
-from megatron_ext.data.sources import Source
+from megatron_ext.data.injection import Passages
+from megatron_ext.data.sources import Source, corpus_folders
 from megatron_ext.plan.budget import arm_budget
 from megatron_ext.plan.samples import SamplePlan
 from megatron_ext.training.lifecycle import StopRequest
@@ -110,7 +111,11 @@ def _train(
 
 
 def _describe(config: RunConfig, folder: Path, plan: SamplePlan, sources: dict[str, Source]) -> None:
-    budget = arm_budget(config, {name: source.extent for name, source in sources.items()})
+    passages = Passages.of(config, plan, corpus_folders(sources))
+    budget = arm_budget(
+        config, {name: source.extent for name, source in sources.items()},
+        injected=passages and passages.counts(plan),
+    )  # fmt: skip
     record = {
         "fingerprint": plan.fingerprint, "plan": plan.describe(), "inputs": input_hashes(config), "budget": budget,
     }  # fmt: skip
@@ -133,7 +138,7 @@ def _seal(config: RunConfig, folder: Path, trainer: "Trainer", seconds: float) -
         step="train",
         inputs=input_hashes(config),
         settings=as_dict(config),
-        counts=counts | {"skipped_steps": len(trainer.skips.steps)},
+        counts=counts | {"skipped_steps": len(trainer.skips.steps), "trained": dict(trainer.metrics.trained)},
         # The integrity file holds the hash of every other file of the checkpoint.
         files=[require_latest(folder) / INTEGRITY, folder / EVENTS, *written],
         seconds=seconds,

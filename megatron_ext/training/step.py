@@ -2,7 +2,8 @@
 
 The loss is the mean over all trained tokens of the global batch, in nats per token, equal on every rank.
 
-Shape suffixes: R rows of a micro batch, S tokens of a row, K sources of the run.
+Shape suffixes: R rows of a micro batch, S tokens of a row, K what the run's losses are counted under: its sources, and
+injected passages.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -38,7 +39,7 @@ def forward_backward(
     """
     listed = _filled(list(batches), config)
     results = get_forward_backward_func()(
-        forward_step_func=partial(_forward_step, sources=len(config.sources), watch=watch),
+        forward_step_func=partial(_forward_step, counted=len(config.counted), watch=watch),
         # Every chunk of an interleaved pipeline reads the same micro batches, each at its own time.
         data_iterator=[iter(listed) for _ in model] if len(model) > 1 else iter(listed),
         model=model if len(model) > 1 else model[0],
@@ -47,13 +48,13 @@ def forward_backward(
         micro_batch_size=config.batch.micro_batch,
         forward_only=forward_only,
     )
-    sums_K2 = torch.zeros(len(config.sources), 2, dtype=torch.float64, device=platform.device())
+    sums_K2 = torch.zeros(len(config.counted), 2, dtype=torch.float64, device=platform.device())
     # Every tensor rank of the last stage holds the same loss: one of them speaks.
     if parallel_state.is_pipeline_last_stage() and parallel_state.get_tensor_model_parallel_rank() == 0:
         for result in results:
             sums_K2 += result["sums"].double()
     torch.distributed.all_reduce(sums_K2)
-    return StepLoss.of(sorted(config.sources), sums_K2.tolist())
+    return StepLoss.of(config.counted, sums_K2.tolist())
 
 
 def _filled(batches: list[Batch], config: RunConfig) -> list[Batch]:
@@ -65,7 +66,7 @@ def _filled(batches: list[Batch], config: RunConfig) -> list[Batch]:
 
 
 def _forward_step(
-    batches: Iterator[Batch], model: Any, *, sources: int, watch: Watch | None
+    batches: Iterator[Batch], model: Any, *, counted: int, watch: Watch | None
 ) -> tuple[Tensor, Callable[[Tensor], tuple]]:
     batch = _this_context_rank(next(batches))
     place = platform.device()
@@ -73,7 +74,10 @@ def _forward_step(
     positions_RS = batch.positions_RS.to(place)
     _rotary(model).positions_RS = None if bounds is None else positions_RS
     losses = model(batch.tokens_RS.to(place), positions_RS, bounds, labels=batch.labels_RS.to(place))
-    return losses, partial(_loss_of, batch.loss_mask_RS.to(place), batch.source_R.to(place), sources, watch)
+    injected_RS = None if batch.injected_RS is None else batch.injected_RS.to(place)
+    return losses, partial(
+        _loss_of, batch.loss_mask_RS.to(place), batch.source_R.to(place), injected_RS, counted, watch
+    )
 
 
 def stretch_bounds(document_RS: Tensor) -> Tensor:
@@ -84,15 +88,33 @@ def stretch_bounds(document_RS: Tensor) -> Tensor:
 
 
 def _loss_of(
-    loss_mask_RS: Tensor, source_R: Tensor, sources: int, watch: Watch | None, losses_RS: Tensor
+    loss_mask_RS: Tensor,
+    source_R: Tensor,
+    injected_RS: Tensor | None,
+    counted: int,
+    watch: Watch | None,
+    losses_RS: Tensor,
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     masked_RS = losses_RS.float() * loss_mask_RS
     if watch is not None and parallel_state.get_tensor_model_parallel_rank() == 0:
         watch(masked_RS.detach(), loss_mask_RS)
-    by_row_R2 = torch.stack([masked_RS.detach().sum(1), loss_mask_RS.sum(1)], dim=1)
-    # A row that only fills up a batch has source -1 and no trained token: it adds nothing wherever it is counted.
-    sums_K2 = by_row_R2.new_zeros(sources, 2).index_add_(0, source_R.clamp(min=0), by_row_R2)
+    sums_K2 = _sums(masked_RS.detach(), loss_mask_RS, source_R, injected_RS, counted)
     return masked_RS.sum(), loss_mask_RS.sum().int(), {"sums": sums_K2}
+
+
+def _sums(
+    losses_RS: Tensor, loss_mask_RS: Tensor, source_R: Tensor, injected_RS: Tensor | None, counted: int
+) -> Tensor:
+    """Sum of losses and trained tokens of each source, and last of the passages that were injected into its rows."""
+    sums_K2 = losses_RS.new_zeros(counted, 2)
+    if injected_RS is not None:
+        # Filled, not indexed: a selection of unknown size would wait for the GPU.
+        both = (losses_RS, loss_mask_RS)
+        sums_K2[-1] = torch.stack([whole_RS.masked_fill(~injected_RS, 0.0).sum() for whole_RS in both])
+        losses_RS, loss_mask_RS = (whole_RS.masked_fill(injected_RS, 0.0) for whole_RS in both)
+    by_row_R2 = torch.stack([losses_RS.sum(1), loss_mask_RS.sum(1)], dim=1)
+    # A row that only fills up a batch has source -1 and no trained token: it adds nothing wherever it is counted.
+    return sums_K2.index_add_(0, source_R.clamp(min=0), by_row_R2)
 
 
 def _this_context_rank(batch: Batch) -> Batch:
@@ -113,6 +135,7 @@ def _this_context_rank(batch: Batch) -> Batch:
         labels_RS=part(batch.labels_RS),
         loss_mask_RS=part(batch.loss_mask_RS),
         positions_RS=part(batch.positions_RS),
+        injected_RS=None if batch.injected_RS is None else part(batch.injected_RS),
     )
 
 
