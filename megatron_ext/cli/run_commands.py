@@ -107,6 +107,7 @@ def train(
 
         require_ranks(config.layout, processes, where=f"{run}, key 'layout'")
         _say_what_is_cut(config, *check(config, output, ranks=processes))
+        require_askable(config, output)
         arguments = ["train", str(run), "--output", str(output)] + ["--json"] * as_json
         with locked(output):
             raise typer.Exit(run_ranks(arguments, processes=processes))

@@ -9,8 +9,9 @@ from pathlib import Path
 from data_tools.files import content_hash
 from megatron_ext.config import KnowledgeConfig, RunConfig
 from megatron_ext.data.facts import read_facts
+from megatron_ext.data.injection import tokenizer_of
 from megatron_ext.knowledge.record import Asked, require_same
-from megatron_ext.knowledge.spans import Span, spans, tokenizer_of
+from megatron_ext.knowledge.spans import Span, spans
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ def questions_of(config: RunConfig, knowledge: KnowledgeConfig, run: Path) -> Qu
         InputError: facts, probes or tokenizer can't be used, or the folder holds answers to other probes.
     """
     facts = read_facts(knowledge.facts)
-    found = spans(facts.probes, tokenizer_of(config), path=knowledge.facts)
-    group_of = {passage: name for name, passages in knowledge.groups for passage in passages}
+    tokenizer, _ = tokenizer_of(config, [source.corpus for source in config.sources.values()])
+    found, group_of = spans(facts.probes, tokenizer, path=knowledge.facts), knowledge.group_of
     described = [
         asdict(probe) | {"group": group_of.get(probe.passage), "target_tokens": span.target}
         for probe, span in zip(facts.probes, found, strict=True)

@@ -102,12 +102,20 @@ def require_same(run: Path, asked: Asked) -> None:
         InputError: the run folder holds one.
     """
     described = run / FOLDER / PROBES
-    if described.exists() and json.loads(described.read_text())["probes"] != list(asked.probes):
+    if not described.exists():
+        return
+    before = json.loads(described.read_text())["probes"]
+    if _without_groups(before) != _without_groups(asked.probes):
         raise InputError(
             where=str(described), found="a record of other probes",
             expected="those of this run's facts and tokenizer, in their order",
             fix="Restore what the run was started with, or train into a new folder.",
         )  # fmt: skip
+
+
+def _without_groups(probes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A schedule may change while its steps are still to come."""
+    return [{**probe, "group": None} for probe in probes]
 
 
 def read_record(run: Path) -> Record:

@@ -19,7 +19,6 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.text.tokenizer import Tokenizer
-from megatron_ext.config import RunConfig
 from megatron_ext.data.facts import Probe
 from megatron_ext.data.rows import Row, row_of
 
@@ -54,41 +53,25 @@ class Pass:
     width: int
 
 
-def tokenizer_of(config: RunConfig) -> Tokenizer:
-    """The tokenizer of a run: the one that it names, or that of its corpora, which have the same.
-
-    Raises:
-        InputError: there is none.
-    """
-    named = [config.tokenizer] if config.tokenizer else [config.sources[name].corpus for name in sorted(config.sources)]
-    return Tokenizer.load(named[0], threads=False)  # every rank loads it
-
-
 def spans(probes: Sequence[Probe], tokenizer: Tokenizer, *, path: Path) -> list[Span]:
     """Each probe as tokens.
 
     Raises:
-        InputError: there is no probe, or one has no prompt or no target.
+        InputError: the tokenizer has no token for a prompt, or for a target.
     """
-    if not probes:
-        raise InputError(
-            where=str(path), found="no probes", expected="a prompt and a target for each question of a passage",
-            fix="Add them, as mem_input and mem_target; or leave `knowledge` out.",
-        )  # fmt: skip
     prompts = tokenizer.encode([probe.prompt for probe in probes])
     wholes = tokenizer.encode([f"{probe.prompt} {probe.target}" for probe in probes])
     targets = tokenizer.encode([f" {probe.target}" for probe in probes])
     found = []
     for probe, prompt, whole, target in zip(probes, prompts, wholes, targets, strict=True):
-        if not prompt or not probe.target.strip():
+        # Tokenizers that join words have another prompt in the whole: then both are encoded on their own.
+        after = whole[len(prompt) :] if whole[: len(prompt)] == prompt else target
+        if not (prompt and after):
             raise InputError(
                 where=f"{path}, row {probe.passage}, a probe of {probe.kind}",
-                found="an empty prompt" if not prompt else "an empty target",
-                expected="a prompt to go on from, and a target to be predicted", fix="Write it, or remove the probe.",
+                found=f"a {'target' if prompt else 'prompt'} of which the tokenizer leaves nothing",
+                expected="a prompt to go on from, and a target to be predicted", fix="Reword it, or remove the probe.",
             )  # fmt: skip
-        # Tokenizers that join words have another prompt in the whole: then both are encoded on their own.
-        nested = whole[: len(prompt)] == prompt
-        after = whole[len(prompt) :] if nested else target
         found.append(Span(np.array(prompt + after, dtype=np.int64), len(after)))
     return found
 
