@@ -50,9 +50,8 @@ class Measure:
             found: all spans.
             most_rows: of a pass, whatever its tokens; None: the tokens decide.
         """
-        batch = config.batch
-        self._config = config
-        self._passes = list(
+        batch, place = config.batch, platform.device()
+        mine = list(
             passes(
                 found,
                 rank=parallel_state.get_data_parallel_rank(),
@@ -62,9 +61,10 @@ class Measure:
                 unit=_width_unit(config.layout),
             )
         )
-        self._batches = [stack(list(rows_of(one, found)), [0] * one.rows) for one in self._passes]
-        self._places = [torch.tensor(one.probes, device=platform.device()) for one in self._passes]
-        self._tokens_P = torch.tensor([span.target for span in found], device=platform.device())
+        self._config = config
+        self._batches = [stack(list(rows_of(one, found)), [0] * one.rows) for one in mine]
+        self._places = [torch.tensor(one.probes, dtype=torch.long, device=place) for one in mine]
+        self._tokens_P = torch.tensor([span.target for span in found], device=place)
 
     def __call__(self, model: list[Any]) -> np.ndarray:
         """Mean log-probability per token of each target, float32 of shape (P,), the same on every rank."""
@@ -103,14 +103,14 @@ class Probes:
             return
         began = time.monotonic()
         values_P = self._measure(self._trainer.model)
-        if self._record:
-            self._record.add(step, values_P)
-            means = {name: float(values_P[numbers].mean()) for name, numbers in self._curves.items()}
-            tokens = self._trainer.metrics.tokens_before(step)
-            seconds = round(time.monotonic() - began, 4)
-            self._trainer.tracker.measured(
-                "probes", board="knowledge", step=step, tokens=tokens, **means, seconds=seconds
-            )
+        if self._record is None:
+            return
+        self._record.add(step, values_P)
+        self._trainer.tracker.measured(
+            "probes", board="knowledge", step=step, tokens=self._trainer.metrics.tokens_before(step),
+            **{name: float(values_P[numbers].mean()) for name, numbers in self._curves.items()},
+            seconds=round(time.monotonic() - began, 4),
+        )  # fmt: skip
 
     def sync(self) -> None:
         if self._record:
