@@ -5,8 +5,8 @@ that of the published experiment, 128 rows of 2,048. Ours asks the probes in pas
 side gives each probe a forward pass of its own, which fills up nothing. Both are asked by the same code on the same
 model, in turns, now the one first, now the other; ratio and share are medians over all turns. One process.
 
-    python benchmarks/probes.py            a model of 7M parameters
-    python benchmarks/probes.py --quick    the same with a tenth of the probes and of the rows
+    python benchmarks/probes.py            a model of 2.6M parameters
+    python benchmarks/probes.py --quick    the same with a twentieth of the probes and of the rows
     python benchmarks/probes.py --large    1B parameters in bf16, for a GPU
 
 The share of FLOPs is counted and not measured: of a model of 1B parameters, for a batch of 1M tokens and for the
@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.support import median, random_corpus, run_settings, show
 
 SMALL = {
-    "layers": 6, "hidden": 256, "ffn": 704, "heads": 4, "kv_heads": 2, "vocabulary": 8192, "tied_embeddings": True,
+    "layers": 4, "hidden": 192, "ffn": 512, "heads": 3, "kv_heads": 3, "vocabulary": 4096, "tied_embeddings": True,
 }  # fmt: skip
 LARGE = {
     "layers": 16, "hidden": 2048, "ffn": 5504, "heads": 16, "kv_heads": 16, "vocabulary": 50304,
@@ -45,9 +45,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--large", action="store_true")
     arguments = parser.parse_args()
-    scale = 10 if arguments.quick else 1
+    scale = 20 if arguments.quick else 1
     with tempfile.TemporaryDirectory() as folder:
-        times, counted = _measure(Path(folder), scale, turns=3 if arguments.quick else 5, large=arguments.large)
+        times, counted = _measure(Path(folder), scale, turns=3, large=arguments.large)
     rows = [{"what": name, "seconds": median(found)} for name, found in times.items()]
     asked, one_by_one, step = (np.array(found) for found in times.values())
     batch = f"{BATCH['global_batch'] // scale} x {BATCH['sequence_length']} tokens"
