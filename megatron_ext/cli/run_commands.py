@@ -222,11 +222,12 @@ def _say_what_is_cut(config: "RunConfig", plan: "SamplePlan", sources: "dict[str
     from megatron_ext.data.sources import corpus_folders
 
     passages = Passages.of(config, plan, corpus_folders(sources))
-    if passages and (cut := passages.counts(plan)["cut"]):
-        row = config.batch.sequence_length
+    counts = passages.counts(plan) if passages else {}
+    if counts.get("cut"):
         typer.echo(
-            f"Of the passages and paraphrases to be shown {cut} are longer than a row of {row} tokens: cut.", err=True
-        )
+            f"{counts['cut']} of {counts['texts']} passages and paraphrases are longer than a row of "
+            f"{config.batch.sequence_length} tokens: {counts['cut_share']:.0%} of their tokens are cut off.", err=True,
+        )  # fmt: skip
 
 
 def _print_budget(budget: dict[str, Any]) -> None:

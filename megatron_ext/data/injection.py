@@ -68,18 +68,22 @@ class Passages:
         """What the run injects and what that displaces, as plain values.
 
         Returns:
-            {"passages", "showings", "tokens", "cut", "displaced"}: passages that are shown, how often in all, their
-            tokens in the batches, passages (or paraphrases) that are cut, and source -> its tokens that give way.
+            {"passages", "showings", "tokens", "texts", "cut", "cut_share", "displaced"}: passages that are shown, how
+            often in all, their tokens in the batches; passages and paraphrases, how many of these are cut, and the
+            share of their tokens that is lost by that; and source -> its tokens that give way.
         """
         displaced: Counter[str] = Counter()
         for sample, showing in plan.showings.items():
             displaced[plan.locate(sample).source] += min(len(self[showing]), self.sequence_length)
+        # The last label stands a place beyond the row: so much of a passage is learnt.
+        lost = [max(0, len(tokens) - self.sequence_length - 1) for tokens in self.tokens.values()]
         return {
             "passages": len({passage for passage, _ in self.tokens}),
             "showings": len(plan.showings),
             "tokens": displaced.total(),
-            # The last label stands a place beyond the row: so much of a passage is learnt.
-            "cut": sum(len(tokens) > self.sequence_length + 1 for tokens in self.tokens.values()),
+            "texts": len(lost),
+            "cut": sum(map(bool, lost)),
+            "cut_share": round(sum(lost) / max(1, sum(map(len, self.tokens.values()))), 4),
             "displaced": dict(sorted(displaced.items())),
         }
 
@@ -123,7 +127,8 @@ def tokenizer_of(config: RunConfig, corpora: Sequence[Path]) -> tuple[Tokenizer,
             where="tokenizer", found="no tokenizer: neither the run nor its corpora have one",
             expected="the tokenizer that the corpora were written with", fix="Name its folder with `tokenizer:`.",
         )  # fmt: skip
-    tokenizer = Tokenizer.load(config.tokenizer or folders[0])
+    # Every rank encodes, and checkpoints are written by forks: no threads.
+    tokenizer = Tokenizer.load(config.tokenizer or folders[0], threads=False)
     # Not the tokenizer's own: a corpus may have been written with another end, and its documents end so.
     ends = [settings["eos"] for settings in map(token_settings, corpora) if "eos" in settings]
     return tokenizer, ends[0] if ends else tokenizer.eos

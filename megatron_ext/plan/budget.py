@@ -112,7 +112,7 @@ def arm_budget(
         config: the run.
         extents: source name -> what it holds.
         source_documents: source name -> documents of its corpus, where known.
-        injected: {"passages", "showings", "tokens", "cut", "displaced"}, see data/injection.py, where facts are.
+        injected: what is injected and what that displaces, as data/injection.py counts it, where the run has facts.
 
     Returns:
         {"steps", "samples", "tokens", "unique", "repeated", "flops", "parameters", "checkpoint_bytes", "sources"};

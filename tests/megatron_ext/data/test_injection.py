@@ -113,7 +113,8 @@ def test_what_a_passage_took_is_marked_and_counted_against_the_source(folder):
     taken = sum(int(global_batch(config_of(folder), step)["injected_RS"].sum()) for step in range(5))
     assert taken == sum(len(passages[showing]) for showing in plan.showings.values())
     assert passages.counts(plan) == {
-        "passages": 4, "showings": 10, "tokens": taken, "cut": 0, "displaced": {"real": taken},
+        "passages": 4, "showings": 10, "tokens": taken, "texts": 8, "cut": 0, "cut_share": 0.0,
+        "displaced": {"real": taken},
     }  # fmt: skip
 
 
@@ -122,7 +123,10 @@ def test_a_passage_longer_than_a_row_is_cut_and_counted(folder):
     plan, _, passages = opened(config)
     too_long = [number for number in range(5) if len(passages.tokens[number, 0]) > 9]
     assert 0 < len(too_long) < 5
-    assert passages.counts(plan)["cut"] == len(too_long)
+    lost = sum(len(passages.tokens[number, 0]) - 9 for number in too_long)
+    counts = passages.counts(plan)
+    assert counts["cut"] == len(too_long)
+    assert counts["cut_share"] == pytest.approx(lost / sum(map(len, passages.tokens.values())), abs=1e-4)
     batch = global_batch(config, 0)
     for number in too_long:
         passage = passages.tokens[number, 0].tolist()
