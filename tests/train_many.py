@@ -11,6 +11,7 @@ import torch
 
 from data_tools.processes import die_with_parent
 from megatron_ext.config import load_run
+from megatron_ext.knowledge.probes import observe
 from megatron_ext.training.lifecycle import StopRequest
 from megatron_ext.training.run import train
 
@@ -24,6 +25,7 @@ def meet(place: Path) -> None:
 if __name__ == "__main__":
     die_with_parent()
     for run_file in map(Path, sys.argv[1:]):
+        config = load_run(run_file)
         meet(run_file.with_suffix(".store"))
         with StopRequest() as request:
-            train(load_run(run_file), run_file.with_suffix(""), request=request)
+            train(config, run_file.with_suffix(""), request=request, observe=observe(config))

@@ -102,10 +102,12 @@ def train(
     config = load_run(run)
     if not inside_ranks():
         from data_tools.files import locked
+        from megatron_ext.knowledge.asked import require_askable
         from megatron_ext.training.preflight import check
 
         require_ranks(config.layout, processes, where=f"{run}, key 'layout'")
         _say_what_is_cut(config, *check(config, output, ranks=processes))
+        require_askable(config, output)
         arguments = ["train", str(run), "--output", str(output)] + ["--json"] * as_json
         with locked(output):
             raise typer.Exit(run_ranks(arguments, processes=processes))
@@ -114,10 +116,11 @@ def train(
 
     die_with_parent()
     with StopRequest() as request:  # before torch is imported, which takes seconds
+        from megatron_ext.knowledge.probes import observe
         from megatron_ext.training.run import train as train_run
 
         with Progress("training", unit="steps") as progress:
-            finished = train_run(config, output, request=request, progress=progress.update)
+            finished = train_run(config, output, request=request, progress=progress.update, observe=observe(config))
     if _is_first_rank():
         _print_end(output, finished=finished, as_json=as_json)
 

@@ -1,9 +1,10 @@
 """The training loop: next batch, step, record, checkpoint. Everything that it needs comes as an argument."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
@@ -26,6 +27,26 @@ from megatron_ext.training.watchdog import Watchdog
 Progress = Callable[[int, int], None]
 
 
+class Observer(Protocol):
+    """Looks at the model between two updates and leaves no trace in it. Every method is called by all ranks."""
+
+    files: Sequence[Path]
+    """What it writes into the run folder."""
+
+    def look(self, step: int) -> None:
+        """Called once `step` updates were made: before each further one, and after the last."""
+
+    def sync(self) -> None:
+        """What it has seen is on the disk when this returns: a checkpoint comes, and these steps never again."""
+
+    def close(self) -> None:
+        """The loop has ended, whatever the reason."""
+
+
+Observe = Callable[["Trainer", int], Observer]
+"""observe(trainer, step) of a run that begins, or goes on, after `step` updates."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trainer:
     """What a run is made of on this rank."""
@@ -45,6 +66,7 @@ class Trainer:
     skips: Skips
     losses: LossWatch
     wandb_run: str
+    observers: Sequence[Observer] = ()
 
     def state(self, step: int) -> dict[str, Any]:
         """What a checkpoint remembers besides weights and moments."""
@@ -78,6 +100,7 @@ def train_steps(
     """
     clock, saver = StepClock(), trainer.saver
     for step in range(first, stop):
+        _look(trainer, step, clock, watchdog)
         watchdog.alive(f"step {step + 1}")
         _take(trainer, step, clock)
         if progress:
@@ -93,12 +116,23 @@ def train_steps(
         if asked and step + 1 < trainer.config.steps:
             trainer.tracker.event("stopped", step=step + 1, signal=request.name)
             return False
+    if stop == trainer.config.steps:
+        _look(trainer, stop, clock, watchdog)
     return True
+
+
+def _look(trainer: Trainer, step: int, clock: StepClock, watchdog: Watchdog) -> None:
+    if trainer.observers:
+        watchdog.alive(f"observers after step {step}")
+        with clock.observers():
+            for observer in trainer.observers:
+                observer.look(step)
 
 
 def _save(trainer: Trainer, step: int, *, last: bool) -> None:
     """Begin a checkpoint; wait for the last one, which must not fail."""
-    trainer.tracker.sync()  # what a checkpoint covers is never trained, nor written, again
+    for record in (trainer.tracker, *trainer.observers):
+        record.sync()  # what a checkpoint covers is never trained, nor written, again
     try:
         trainer.saver.save(step, trainer.model, trainer.optimizer, trainer.state(step))
         if last:

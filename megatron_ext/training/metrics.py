@@ -52,11 +52,13 @@ class Lap:
     """Where the time of a step went, in seconds."""
 
     seconds: float
-    """From the end of the step before to its own end, without checkpoints."""
+    """From the end of the step before to its own end, without checkpoints and observers."""
     data: float
     """Of it, waiting for batches."""
     checkpoint: float
     """Besides it, standing still for the checkpoint before this step."""
+    observers: float = 0.0
+    """Besides it, standing still for those who looked at the model before this step."""
 
 
 class StepClock:
@@ -64,7 +66,7 @@ class StepClock:
 
     def __init__(self) -> None:
         self._begin = time.monotonic()
-        self._data = self._checkpoint = 0.0
+        self._data = self._checkpoint = self._observers = 0.0
 
     def waiting(self, batches: Iterable[Item]) -> Iterator[Item]:
         """The same batches; the time that each lets us wait is noted."""
@@ -86,11 +88,19 @@ class StepClock:
         yield
         self._checkpoint += time.monotonic() - began
 
+    @contextmanager
+    def observers(self) -> Iterator[None]:
+        """While training stands still for observers of the model."""
+        began = time.monotonic()
+        yield
+        self._observers += time.monotonic() - began
+
     def lap(self) -> Lap:
         """The step ends here."""
         end = time.monotonic()
-        lap = Lap(end - self._begin - self._checkpoint, self._data, self._checkpoint)
-        self._begin, self._data, self._checkpoint = end, 0.0, 0.0
+        still = self._checkpoint + self._observers
+        lap = Lap(end - self._begin - still, self._data, self._checkpoint, self._observers)
+        self._begin, self._data, self._checkpoint, self._observers = end, 0.0, 0.0, 0.0
         return lap
 
 
@@ -125,7 +135,7 @@ class Metrics:
             rows: source -> rows of it in the run up to the end of this step.
             skipped: steps left out so far.
         """
-        before, after = (self._tokens_before(number) for number in (step - 1, step))
+        before, after = (self.tokens_before(number) for number in (step - 1, step))
         self.trained = dict(self.trained) | {
             name: self.trained.get(name, 0) + tokens for name, tokens in loss.trained_by_source.items()
         }
@@ -155,6 +165,8 @@ class Metrics:
             "checkpoint_seconds": round(lap.checkpoint, 4),
             "tokens_per_second": round(tokens / lap.seconds, 1),
         }
+        if lap.observers:
+            speed["probe_seconds"] = round(lap.observers, 4)
         if self.gpu is not None:
             speed["tokens_per_second_per_gpu"] = round(tokens / lap.seconds / self.ranks, 1)
         if self._peak is not None:
@@ -162,7 +174,8 @@ class Metrics:
             speed["mfu"] = flops / lap.seconds / (self.ranks * self._peak)
         return speed
 
-    def _tokens_before(self, step: int) -> int:
+    def tokens_before(self, step: int) -> int:
+        """Tokens of the run up to the end of a step, counted from 1."""
         batch = self.config.batch
         return min(batch.first_sample(step), self.config.samples) * batch.sequence_length
 

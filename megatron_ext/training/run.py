@@ -7,6 +7,8 @@ its last step. Started again it goes on from its newest sound checkpoint, at the
 import json
 import os
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +25,29 @@ from megatron_ext.training.preflight import CONFIG, PLAN, check, input_hashes
 from megatron_ext.training.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from megatron_ext.training.loop import Progress, Trainer
+    from megatron_ext.training.loop import Observe, Progress, Trainer
 
 
 COLLECTIVE_GRACE = 5.0
 """Minutes."""
 
 
-def train(config: RunConfig, folder: Path, *, request: StopRequest, progress: "Progress | None" = None) -> bool:
+def train(
+    config: RunConfig,
+    folder: Path,
+    *,
+    request: StopRequest,
+    progress: "Progress | None" = None,
+    observe: "Sequence[Observe]" = (),
+) -> bool:
     """Train a run to its end; False if a signal stopped it before (its checkpoint is written).
+
+    Args:
+        config: the run.
+        folder: run folder, new or of this very run.
+        request: whether the run is asked to stop.
+        progress: called with (steps done, steps in all).
+        observe: what makes observers of the model, once it stands.
 
     Raises:
         InputError: something in the config, the corpora or the run folder can't be used. Raised before any
@@ -47,7 +63,7 @@ def train(config: RunConfig, folder: Path, *, request: StopRequest, progress: "P
         # Collectives have more patience than the watchdog, whose stacks say more than their timeout.
         platform.start(config.layout, seed=config.seed, timeout_minutes=patience + COLLECTIVE_GRACE)
         try:
-            return _train(config, folder, plan, sources, request, watchdog, progress)
+            return _train(config, folder, plan, sources, request, watchdog, progress, observe)
         finally:
             platform.stop()
 
@@ -65,6 +81,7 @@ def _train(
     request: StopRequest,
     watchdog: Watchdog,
     progress: "Progress | None",
+    observe: "Sequence[Observe]",
 ) -> bool:
     from megatron_ext.training.assemble import assemble
     from megatron_ext.training.loop import any_rank, train_steps
@@ -75,6 +92,7 @@ def _train(
     if first_rank:  # only now: a start that is refused leaves the folder as it was
         _describe(config, folder, plan, sources)
     try:
+        trainer = replace(trainer, observers=[make(trainer, first) for make in observe])
         if any_rank(request.asked):
             trainer.tracker.event("stopped", step=first, signal=request.name)
             return False
@@ -85,7 +103,8 @@ def _train(
         if finished:
             trainer.tracker.event("end", step=config.steps)
     finally:
-        trainer.tracker.close()
+        for record in (*trainer.observers, trainer.tracker):
+            record.close()
     if finished and first_rank:
         _seal(config, folder, trainer, time.monotonic() - started)
     return finished
@@ -112,6 +131,7 @@ def _seal(config: RunConfig, folder: Path, trainer: "Trainer", seconds: float) -
     from megatron_ext.checkpoint.integrity import INTEGRITY
     from megatron_ext.training.tracking import EVENTS
 
+    written = [file for observer in trainer.observers for file in observer.files]
     counts: dict[str, Any] = {"steps": config.steps, "tokens": config.tokens, "plan": trainer.plan.fingerprint}
     seal(
         folder,
@@ -120,6 +140,6 @@ def _seal(config: RunConfig, folder: Path, trainer: "Trainer", seconds: float) -
         settings=as_dict(config),
         counts=counts | {"skipped_steps": len(trainer.skips.steps), "trained": dict(trainer.metrics.trained)},
         # The integrity file holds the hash of every other file of the checkpoint.
-        files=[require_latest(folder) / INTEGRITY, folder / EVENTS],
+        files=[require_latest(folder) / INTEGRITY, folder / EVENTS, *written],
         seconds=seconds,
     )

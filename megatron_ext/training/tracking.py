@@ -83,16 +83,20 @@ class Tracker:
         Args:
             values: needs `step` and `tokens`, the x axis.
         """
+        self.measured("step", board="train", **values)
+
+    def measured(self, name: str, *, board: str, **values: Any) -> None:
+        """As `step`, of what is measured between steps: the event `name`, and numbers as `<board>/<name>`."""
         if not self.active:
             return
-        line = self._write({"event": "step", "time": round(time.time(), 3), **values})
+        line = self._write({"event": name, "time": round(time.time(), 3), **values})
         numbers = {
-            f"train/{name}": value
-            for name, value in values.items()
-            if name not in ("step", "tokens") and isinstance(value, int | float)
+            f"{board}/{key}": value
+            for key, value in values.items()
+            if key not in ("step", "tokens") and isinstance(value, int | float)
         }
-        for board in self._boards:
-            board.put(line, values["tokens"], numbers)
+        for listener in self._boards:
+            listener.put(line, values["tokens"], numbers)
 
     def sync(self) -> None:
         """Everything written so far is on the disk when this returns."""

@@ -70,6 +70,15 @@ def test_speed_leaves_out_the_checkpoint_and_shows_it_beside():
     assert found["memory_resident"] > 10**7
 
 
+def test_time_of_observers_is_shown_beside_the_speed_of_a_step_that_had_some():
+    run, loss = metrics(), StepLoss.of(["real", "synthetic"], [(60.0, 30.0), (40.0, 10.0)])
+    rows = {"real": 4, "synthetic": 4}
+    lap = Lap(seconds=0.5, data=0.1, checkpoint=0.25, observers=0.125)
+    found = run.record(1, loss, lap, lr=0.01, grad_norm=1.5, rows=rows, skipped=1)
+    assert (found["tokens_per_second"], found["data_wait"], found["probe_seconds"]) == (256.0, 0.2, 0.125)
+    assert "probe_seconds" not in record(metrics(), 1, [(60.0, 30.0), (40.0, 10.0)])
+
+
 def test_a_last_step_that_is_cut_short_counts_its_own_tokens():
     batch = {"sequence_length": 16, "global_batch": 12, "micro_batch": 2}
     found = record(metrics(batch=batch), 14, [(60.0, 30.0), (40.0, 10.0)])  # 160 samples: 13 steps of 12, and 4
@@ -92,7 +101,7 @@ def test_fp8_is_measured_by_the_peak_of_fp8():
     assert peak_flops("NVIDIA A100-SXM4-80GB", "fp8") is None
 
 
-def test_the_clock_tells_waiting_for_data_from_checkpoints_and_work():
+def test_the_clock_tells_waiting_for_data_from_checkpoints_observers_and_work():
     def slow():
         for number in range(3):
             time.sleep(0.02)
@@ -101,12 +110,15 @@ def test_the_clock_tells_waiting_for_data_from_checkpoints_and_work():
     clock = StepClock()
     with clock.checkpoint():
         time.sleep(0.05)
+    with clock.observers():
+        time.sleep(0.05)
     assert list(clock.waiting(slow())) == [0, 1, 2]
     time.sleep(0.03)
     lap = clock.lap()
     assert lap.checkpoint == pytest.approx(0.05, abs=0.04)
+    assert lap.observers == pytest.approx(0.05, abs=0.04)
     assert lap.data == pytest.approx(0.06, abs=0.04)
     assert lap.seconds == pytest.approx(0.09, abs=0.05)
     again = clock.lap()
-    assert (again.data, again.checkpoint) == (0.0, 0.0)
+    assert (again.data, again.checkpoint, again.observers) == (0.0, 0.0, 0.0)
     assert again.seconds < 0.02

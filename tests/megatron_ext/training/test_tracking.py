@@ -91,6 +91,19 @@ def test_offline_wandb_and_tensorboard_hold_every_step_also_those_trained_twice(
     assert [point["_step"] for point in history] == [1, 2, 3, 4, 5], "W&B drops steps that go back"
 
 
+def test_what_is_measured_between_steps_is_an_event_of_its_own_and_a_curve_on_every_board(tmp_path):
+    tracker = tracker_of(tmp_path, wandb="offline", tensorboard=True)
+    tracker.measured("probes", board="knowledge", step=0, tokens=0, **{"once/semantic": -2.5})
+    tracker.step(**values(1))
+    tracker.close()
+    assert [(event["event"], event["step"]) for event in events_of(tmp_path)] == [("probes", 0), ("step", 1)]
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(point.step, point.value) for point in board.Scalars("knowledge/once/semantic")] == [(0, -2.5)]
+    points = wandb_history(wandb_files(tmp_path)[0])
+    assert any("knowledge/once/semantic" in str(point) for point in points)
+    assert any("train/loss" in str(point) for point in points)
+
+
 def test_a_run_that_is_killed_before_its_first_checkpoint_stays_one_wandb_run(tmp_path):
     folder = tmp_path / "run"
     process = start(folder, "offline", 1, 3)
