@@ -116,7 +116,7 @@ class ProbeConfig:
     every: PositiveInt = 1
     """Steps between measurements; whatever it is, also at each step that shows something, and after the last one."""
     batch: PositiveInt | None = None
-    """Rows of probes in one forward pass. None: the run's micro batch."""
+    """Probes in one forward pass of a rank. None: as many as have 4,096 tokens, or those of a micro batch if fewer."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

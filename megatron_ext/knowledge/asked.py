@@ -10,6 +10,7 @@ from data_tools.files import content_hash
 from megatron_ext.config import KnowledgeConfig, RunConfig
 from megatron_ext.data.facts import read_facts
 from megatron_ext.data.injection import tokenizer_of
+from megatron_ext.data.sources import corpus_folders, open_sources
 from megatron_ext.knowledge.record import Asked, require_same
 from megatron_ext.knowledge.spans import Span, spans
 
@@ -31,7 +32,7 @@ def questions_of(config: RunConfig, knowledge: KnowledgeConfig, run: Path) -> Qu
         InputError: facts, probes or tokenizer can't be used, or the folder holds answers to other probes.
     """
     facts = read_facts(knowledge.facts)
-    tokenizer, _ = tokenizer_of(config, [source.corpus for source in config.sources.values()])
+    tokenizer, _ = tokenizer_of(config, corpus_folders(open_sources(config)))
     found, group_of = spans(facts.probes, tokenizer, path=knowledge.facts), knowledge.group_of
     described = [
         asdict(probe) | {"group": group_of.get(probe.passage), "target_tokens": span.target}
