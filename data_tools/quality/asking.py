@@ -6,6 +6,7 @@ The sample is the beginning of a keyed shuffle, so a larger one holds a smaller 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 
 from data_tools.errors import EndedEarly, InputError
@@ -47,14 +48,14 @@ class Asking:
         limit = min(self.sample, len(opened(self.corpus)))
         seeds = Seeds(self.corpus, draws=False, limit=limit, seed=self.seed)
         ledger = Ledger(self.ledger, expected=limit)
-        done = iter(range(1, limit + 1))
+        show, done = progress or (lambda finished, total: None), count(1)
 
-        def count(finished: int) -> None:
+        def count_on(finished: int) -> None:
             for _ in range(finished):
-                progress(next(done), limit)  # type: ignore[misc]
+                show(next(done), limit)
 
         _, content = self.model
-        driver = Driver(recipe, content, self.engine.open, lambda writing: 0, count if progress else None)
+        driver = Driver(recipe, content, self.engine.open, lambda writing: 0, count_on)
         for _ in driver.ask(ledger, range(ledger.parts), seeds, None):
             pass
         for part in range(ledger.parts):

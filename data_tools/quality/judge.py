@@ -136,14 +136,16 @@ class Verdicts:
 
 
 def judged(
-    asking: Asking, source: Path | None, asked: Sequence[Criterion],
+    asking: Asking,
+    source: Path | None,
+    asked: Sequence[Criterion],
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
     """Measures by name, and answers to show.
 
     Raises:
         EndedEarly: the engine failed or gave requests up; what was answered is kept.
-    """  # fmt: skip
+    """
     found = {each.measure: Verdicts() for each in asked}
     recipe = Judging(corpus=asking.corpus, source=source, asked=tuple(asked))
     for seed, drafts in asking.answers(recipe, progress):

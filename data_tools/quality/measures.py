@@ -82,12 +82,11 @@ class Rules:
                         overlap(row)
                         found.setdefault(row["measure"], f"{row['item']}: {row['text']}")
                 for measure, detail in found.items():
-                    flag(
-                        {"document": documents.name(number), "number": number, "measure": measure, "detail": detail}
-                    )
+                    flag({"document": documents.name(number), "number": number, "measure": measure, "detail": detail})
                 counts.update(found)
                 if order.inverse(number) < self.sampled:
                     signed.add(number, text)
+        counts["documents"] = stop - first
         np.save(folder / LENGTHS, lengths)
         np.save(folder / ITEMS_FOUND, np.array(sorted(items), dtype=np.int64))
         return dict(counts)
@@ -95,7 +94,8 @@ class Rules:
     def _found(self, documents: Documents, number: int, text: str, words: np.ndarray) -> Iterator[tuple[str, str]]:
         """Measures that flag a document, each with what it saw."""
         place = repeated_run(words, RUN)
-        if place is not None and repeats_a_shingle(plain := normalised_words(text), RUN):  # hashes propose, words decide
+        plain = [] if place is None else normalised_words(text)
+        if place is not None and repeats_a_shingle(plain, RUN):  # hashes propose, words decide
             yield "repetition", " ".join(plain[place : place + RUN])
         if self.source is not None and documents.sources is not None:
             source = _source_words(self.source, int(documents.sources[number]))
