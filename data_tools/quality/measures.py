@@ -83,7 +83,7 @@ class Rules:
                         found.setdefault(row["measure"], f"{row['item']}: {row['text']}")
                 for measure, detail in found.items():
                     flag({"document": documents.name(number), "number": number, "measure": measure, "detail": detail})
-                counts.update(found)
+                counts.update(found.keys())
                 if order.inverse(number) < self.sampled:
                     signed.add(number, text)
         counts["documents"] = stop - first

@@ -31,6 +31,8 @@ GROUPS, OF_A_GROUP, GROUPS_OF_A_SHARD = 2_000, 8, 64
 """Sources whose documents' self-BLEU is taken, and documents of one."""
 
 PAIRED = ("pair_copying_by_rule", "mostly_copied")
+FILTERED = ("dropped", "dropped_repetition")
+"""Of what the model wrote, by the manifest: what filters dropped tells of the synthesizer, not of the corpus."""
 SPREAD = ("self_bleu", *(f"distinct_{order}" for order in ORDERS), "gini", "top_percent")
 
 Progress = Callable[[int, int], None]
@@ -109,7 +111,8 @@ def measure(
         "duplicates": {"sampled": near.sampled, "superfluous": near.superfluous},
         "judge": None,
     }  # fmt: skip
-    report["measures"] = _shares(counts, near, settings) | _spread(report, scores)
+    shares = _flagged(counts, near, settings) | _dropped(corpus)
+    report["measures"] = {name: _share(*found) for name, found in shares.items()} | _spread(report, scores)
     if asking is not None:
         verdicts, answers = judged(asking, settings.source, asked, judging)
         report["measures"] |= verdicts
@@ -119,9 +122,11 @@ def measure(
     return report
 
 
-def names_of(settings: Settings, *, has_sources: bool, asked: Sequence[Criterion]) -> tuple[set[str], dict[str, str]]:
+def names_of(corpus: Path, settings: Settings, asked: Sequence[Criterion]) -> tuple[set[str], dict[str, str]]:
     """Measures that will be there, and those that won't with what they need."""
+    has_sources = opened(corpus).sources is not None
     needs = {
+        **dict.fromkeys(FILTERED, "" if _dropped(corpus) else "a corpus that `synth` wrote"),
         **dict.fromkeys(PAIRED, "" if settings.source else "--source"),
         HELDOUT: "" if settings.heldout else "--heldout", BENCHMARK: "" if settings.benchmarks else "--benchmark",
         **dict.fromkeys(("self_bleu", "gini", "top_percent"), "" if has_sources else "a corpus that knows its sources"),
@@ -173,22 +178,29 @@ def _facts(corpus: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _shares(counts: Counter[str], near: duplicates.Found, settings: Settings) -> dict[str, dict[str, Any]]:
-    """Shares of documents. They are what a larger corpus of the same making would have too, within the interval."""
+def _flagged(counts: Counter[str], near: duplicates.Found, settings: Settings) -> dict[str, tuple[int, int]]:
+    """Documents that each rule flagged, and of how many."""
     of = counts["documents"]
     found = {"repetition": (counts["repetition"], of), "duplicate": (len(near.flagged), near.sampled)}
-    if settings.source is not None:
-        found |= {name: (counts[name], of) for name in PAIRED}
-    if settings.heldout is not None:
-        found[HELDOUT] = counts[HELDOUT], of
-    if settings.benchmarks:
-        found[BENCHMARK] = counts[BENCHMARK], of
-    shares = {}
-    for name, (count, total) in found.items():
-        low, high = wilson(count, total)
-        shares[name] = {"value": count / total if total else None, "low": low, "high": high, "count": count,
-                        "of": total}  # fmt: skip
-    return shares
+    names = [*(PAIRED if settings.source else ()), *([HELDOUT] if settings.heldout else ())]
+    names += [BENCHMARK] if settings.benchmarks else []
+    return found | {name: (counts[name], of) for name in names}
+
+
+def _dropped(corpus: Path) -> dict[str, tuple[int, int]]:
+    """Drafts that synthesis dropped, and of how many; nothing of a corpus that was not synthesized."""
+    counts = read_manifest(corpus).counts if is_finished(corpus) else {}
+    if not counts.get("drafts"):
+        return {}
+    dropped = {name: count for name, count in counts.items() if name.startswith("dropped_")}
+    found = {"dropped": sum(dropped.values()), "dropped_repetition": dropped.get("dropped_repetition", 0)}
+    return {name: (count, counts["drafts"]) for name, count in found.items()}
+
+
+def _share(count: int, of: int) -> dict[str, Any]:
+    """A share, and the interval in which that of a larger corpus of the same making lies."""
+    low, high = wilson(count, of)
+    return {"value": count / of if of else None, "low": low, "high": high, "count": count, "of": of}
 
 
 def _spread(report: dict[str, Any], scores: Sequence[float]) -> dict[str, dict[str, Any]]:

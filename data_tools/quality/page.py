@@ -38,6 +38,8 @@ SAYS = {
     "mostly_copied": "have more than half of their runs of 13 words from their source",
     "heldout_overlap": "share 13 words in a row with a held-out document",
     "benchmark_overlap": "share 13 words in a row with a benchmark's item",
+    "dropped": "filters dropped as the corpus was made, of all that the model wrote",
+    "dropped_repetition": "were dropped since they repeat 13 words, of all that the model wrote",
     "non_factual": "state something wrong, in the judge's eyes",
     "pair_irrelevance": "are on another subject than their source, in the judge's eyes",
     "pair_copying": "copy their source, in the judge's eyes",

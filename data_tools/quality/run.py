@@ -19,7 +19,7 @@ from typing import Any
 from data_tools.corpus.manifest import MANIFEST, Manifest, hash_of_input, is_finished, read_manifest, run_step
 from data_tools.errors import InputError
 from data_tools.quality.asking import Asking
-from data_tools.quality.documents import opened, require_source
+from data_tools.quality.documents import require_source
 from data_tools.quality.gate import Bounds, bounds_of, decide
 from data_tools.quality.judge import Criterion, criteria
 from data_tools.quality.measuring import Progress, Settings, measure, names_of
@@ -95,10 +95,8 @@ def quality(
     )  # fmt: skip
 
 
-def _bounds(
-    thresholds: Any, where: str, corpus: Path, settings: Settings, asked: Sequence[Criterion]
-) -> Bounds:  # fmt: skip
-    known, absent = names_of(settings, has_sources=opened(corpus).sources is not None, asked=asked)
+def _bounds(thresholds: Any, where: str, corpus: Path, settings: Settings, asked: Sequence[Criterion]) -> Bounds:
+    known, absent = names_of(corpus, settings, asked)
     return bounds_of(thresholds, where=where, known=known, absent=absent)
 
 

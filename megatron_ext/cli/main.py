@@ -19,6 +19,7 @@ from megatron_ext.cli import (
     convert_commands,
     data_commands,
     pairing_commands,
+    quality_commands,
     run_commands,
     sweep_commands,
     synth_commands,
@@ -42,6 +43,8 @@ app.add_typer(convert_commands.app, name="convert")
 run_commands.add_to(app)
 app.command("sweep")(sweep_commands.sweep)
 app.command("compare")(compare_commands.compare)
+app.command("quality")(quality_commands.quality)
+app.command("concepts")(quality_commands.concepts)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
