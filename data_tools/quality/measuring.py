@@ -99,27 +99,23 @@ def measure(
     for result in done:
         scores += result.pop("self_bleu", [])
         counts.update(result)
-    lengths = [folder / LENGTHS for folder in folders]
     report = _facts(corpus) | {
-        "lengths": {
-            "tokens": quantiles(_without_end(documents.corpus.lengths)), "words": quantiles(map(np.load, lengths)),
-            "histogram": histogram(map(np.load, lengths)),
-        },
+        "lengths": _lengths(corpus, folders),
         "sources": None if documents.sources is None else balance(documents.sources),
         "distinct": distinct(documents, seed=settings.seed),
         "overlap": _overlap(items / "index", folders) if has_items else None,
         "duplicates": {"sampled": near.sampled, "superfluous": near.superfluous},
         "judge": None,
-    }  # fmt: skip
-    shares = _flagged(counts, near, settings) | _dropped(corpus)
-    report["measures"] = {name: _share(*found) for name, found in shares.items()} | _spread(report, scores)
+    }
+    counted_shares = _flagged(counts, near, settings) | _dropped(corpus)
+    shares = {name: _share(*found) for name, found in counted_shares.items()}
     if asking is not None:
         verdicts, answers = judged(asking, settings.source, asked, judging)
-        report["measures"] |= verdicts
+        shares |= verdicts
         report["judge"] = {"model": asking.model[0], "hash": asking.model[1], "sample": settings.sample}
         write_lines(scratch / ANSWERS, answers)
     shutil.rmtree(items, ignore_errors=True)
-    return report
+    return report | {"measures": shares | _spread(report, scores)}
 
 
 def names_of(corpus: Path, settings: Settings, asked: Sequence[Criterion]) -> tuple[set[str], dict[str, str]]:
@@ -213,6 +209,14 @@ def _spread(report: dict[str, Any], scores: Sequence[float]) -> dict[str, dict[s
         found["self_bleu"] = sum(scores) / len(scores) if scores else None
         sizes["self_bleu"] = len(scores)
     return {name: {"value": found[name], "of": sizes[name]} for name in SPREAD if name in found}
+
+
+def _lengths(corpus: Path, folders: Sequence[Path]) -> dict[str, Any]:
+    words = [folder / LENGTHS for folder in folders]
+    return {
+        "tokens": quantiles(_without_end(opened(corpus).corpus.lengths)), "words": quantiles(map(np.load, words)),
+        "histogram": histogram(map(np.load, words)),
+    }  # fmt: skip
 
 
 def _overlap(index: Path, folders: Sequence[Path]) -> dict[str, dict[str, int]]:

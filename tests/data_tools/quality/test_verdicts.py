@@ -1,5 +1,7 @@
 """What is read of a model's answers: verdicts of the judge, and forms about concepts. Strictly, or not at all."""
 
+import re
+
 import pytest
 
 from data_tools.errors import InputError
@@ -34,7 +36,7 @@ def test_a_verdict_is_one_known_word_on_the_last_line(answer, verdict):
 def test_every_packaged_template_asks_for_the_verdicts_that_are_read():
     assert set(ALL) == set(VERDICTS)
     for criterion in ALL.values():
-        shown = [line for line in criterion.template.text.splitlines() if criterion.verdict(line)]
+        shown = re.findall(r'"(Verdict: \w+)"', criterion.template.text)
         assert [criterion.verdict(line) for line in shown] == list(criterion.verdicts)
         assert criterion.fault in criterion.verdicts
 

@@ -10,6 +10,7 @@ import typer
 
 from megatron_ext.cli.main import app, main
 from tests.data_tools.quality.corpora import corpus_of, sentence
+from tests.data_tools.synthesis.test_engine_server import Running
 
 ROOT = Path(__file__).parents[3]
 FORM = "First: a\nConcept: b\nSecond: c\nDomain: law\nType: rule\nRelation: scope"
@@ -59,16 +60,26 @@ def test_concepts_are_counted_and_printed(corpora, tmp_path, capsys):
     source, made = corpora
     mine = tmp_path / "mine.txt"
     mine.write_text(f"$document $source\n{FORM}")
-    from tests.data_tools.synthesis.test_engine_server import Running
-
     server = Running()
     try:
         url = f"http://127.0.0.1:{server.port}/good/v1"
-        words = ["concepts", str(made), str(tmp_path / "out"), "--source", str(source), "--model", "small", "--url", url]
-        assert main([*words, "--template", str(mine)]) == 2  # the server's mark stands behind the last word: no relation
+        words = [
+            "concepts",
+            str(made),
+            str(tmp_path / "out"),
+            "--source",
+            str(source),
+            "--model",
+            "small",
+            "--url",
+            url,
+        ]
+        assert (
+            main([*words, "--template", str(mine)]) == 2
+        )  # the server's mark stands behind the last word: no relation
         assert "form" in capsys.readouterr().err
         mine.write_text(f"$document $source\n{FORM}\nSo")
-        assert main([*words, "--template", str(mine)]) == 0
+        assert main(words) == 0
     finally:
         server.kill()
     printed = capsys.readouterr().out
