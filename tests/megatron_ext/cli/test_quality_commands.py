@@ -62,21 +62,9 @@ def test_concepts_are_counted_and_printed(corpora, tmp_path, capsys):
     mine.write_text(f"$document $source\n{FORM}")
     server = Running()
     try:
-        url = f"http://127.0.0.1:{server.port}/good/v1"
-        words = [
-            "concepts",
-            str(made),
-            str(tmp_path / "out"),
-            "--source",
-            str(source),
-            "--model",
-            "small",
-            "--url",
-            url,
-        ]
-        assert (
-            main([*words, "--template", str(mine)]) == 2
-        )  # the server's mark stands behind the last word: no relation
+        words = ["concepts", str(made), str(tmp_path / "out"), "--source", str(source), "--model", "small"]
+        words += ["--url", f"http://127.0.0.1:{server.port}/good/v1", "--template", str(mine)]
+        assert main(words) == 2  # the server puts a number behind the last word, which makes it no relation
         assert "form" in capsys.readouterr().err
         mine.write_text(f"$document $source\n{FORM}\nSo")
         assert main(words) == 0
