@@ -20,6 +20,7 @@ from data_tools.text.dedup import PERMUTATIONS, MinHash, band_keys, bands_for, c
 NGRAM = 5
 THRESHOLD = 0.6
 BANDS, ROWS = bands_for(THRESHOLD)
+BANDS_OF_A_SHARD = 4
 AT_ONCE = 256
 """Documents that are signed together."""
 
@@ -60,23 +61,26 @@ class Signed:
 
 @dataclass(frozen=True)
 class BandPairs:
-    """work(band, folder): writes pairs (first, later) that agree in a band and are similar enough."""
+    """work((first band, one past the last), folder): writes pairs (first, later) that agree in one of these bands."""
 
     folders: tuple[Path, ...]
     """Of the shards, each with what `Signed` wrote."""
     signatures: Path
     """All of them joined."""
 
-    def __call__(self, band: int, folder: Path) -> dict[str, int]:
-        keys = folder / "keys"
+    def __call__(self, bands: tuple[int, int], folder: Path) -> dict[str, int]:
+        pairs = np.concatenate([self._pairs(band, folder / "keys") for band in range(*bands)])
+        np.save(folder / PAIRS, pairs.astype(np.uint32))
+        return {"pairs": len(pairs)}
+
+    def _pairs(self, band: int, keys: Path) -> np.ndarray:
+        """Those that are similar enough."""
         with keys.open("wb") as file:
             for shard in self.folders:
                 file.write(np.ascontiguousarray(np.load(shard / KEYS, mmap_mode="r")[band]))
         candidates = repeated(keys, words=1)
         keys.unlink()
-        pairs = candidates[similarities(_rows(self.signatures), candidates) >= THRESHOLD]
-        np.save(folder / PAIRS, pairs.astype(np.uint32))
-        return {"pairs": len(pairs)}
+        return candidates[similarities(_rows(self.signatures), candidates) >= THRESHOLD]
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def _near_duplicates(corpus: Path, folders: Sequence[Path], scratch: Path, crew:
     """Look for them band by band, and list them by name."""
     joined = duplicates.joined(folders, scratch / SHARDS / duplicates.SIGNATURES)
     banded = scratch / SHARDS / "bands"
-    bands = list(range(duplicates.BANDS))
+    bands = ranges(duplicates.BANDS, duplicates.BANDS_OF_A_SHARD)
     pairs = duplicates.BandPairs(tuple(folders), joined)
     run_shards(pairs, bands, banded, HERE if crew.part is not None else crew)  # of an array one task is left
     found = duplicates.found_in(folders, folders_of(banded, bands))
