@@ -54,7 +54,7 @@ class Settings:
     duplicate_sample: int = 1_000_000
     """Documents among which near-duplicates are looked for."""
     seed: int = 1234
-    shard: int = 20_000
+    shard: int = 5_000
     """Documents that a worker does at a time."""
 
 
