@@ -20,6 +20,7 @@ from megatron_ext.cli import (
     data_commands,
     knowledge_commands,
     pairing_commands,
+    quality_commands,
     run_commands,
     status_commands,
     sweep_commands,
@@ -46,6 +47,8 @@ run_commands.add_to(app)
 app.command("status")(status_commands.status)
 app.command("sweep")(sweep_commands.sweep)
 app.command("compare")(compare_commands.compare)
+app.command("quality")(quality_commands.quality)
+app.command("concepts")(quality_commands.concepts)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
