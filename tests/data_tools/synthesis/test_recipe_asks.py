@@ -35,7 +35,7 @@ def test_a_recipe_without_settings_is_ready_and_makes_documents_of_a_known_kind(
 @pytest.mark.parametrize("path", sorted(PROMPTS.glob("*.txt")), ids=lambda path: path.stem)
 def test_a_packaged_template_can_be_read_and_belongs_to_a_recipe_or_to_recall(path):
     assert Prompt.of(path.stem) == Prompt.of(path)
-    assert path.stem.startswith((*RECIPES, "recall-"))
+    assert path.stem.startswith((*RECIPES, "recall-", "judge-", "concepts"))
 
 
 def test_sbp_continues_the_tokens_of_the_seed_with_the_token_that_ends_it():
