@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,16 @@ def start(folder: Path, settings: dict[str, Any], *, processes: int = 1) -> subp
         [sys.executable, "-m", "megatron_ext", *arguments], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
+
+
+def wait_for_step(folder: Path, process: subprocess.Popen[str], step: int) -> None:
+    """Until a run that is being trained has taken so many steps; a loaded machine takes its time."""
+    for _ in range(6000):
+        if (folder / "events.jsonl").exists() and f'"step": {step},' in (folder / "events.jsonl").read_text():
+            return
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    raise AssertionError("the run did not get there")
 
 
 def train(folder: Path, settings: dict[str, Any], *, processes: int = 1) -> list[float]:

@@ -8,8 +8,7 @@ import pytest
 from data_tools.errors import InputError
 from megatron_ext.config import run_from_dict
 from megatron_ext.training.preflight import check
-from tests.megatron_ext.test_resume import wait_for_step
-from tests.support import losses, make_corpus, run_settings, start, train, train_many
+from tests.support import losses, make_corpus, run_settings, start, train, train_many, wait_for_step
 
 STEPS = 8
 KNOWLEDGE = {

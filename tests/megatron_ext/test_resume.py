@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.support import losses, make_corpus, run_settings, start, train
+from tests.support import losses, make_corpus, run_settings, start, train, wait_for_step
 
 STEPS = 12
 
@@ -19,15 +19,6 @@ def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("resume")
     settings = run_settings(make_corpus(folder), steps=STEPS, checkpoint={"every": 3})
     return folder, settings, train(folder / "undisturbed", settings, processes=2)
-
-
-def wait_for_step(folder, process, step):
-    for _ in range(1200):
-        if (folder / "events.jsonl").exists() and f'"step": {step},' in (folder / "events.jsonl").read_text():
-            return
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.05)
-    raise AssertionError("the run did not get there")
 
 
 def test_a_run_killed_with_sigkill_resumes_to_the_same_losses(undisturbed):

@@ -12,8 +12,7 @@ import torch
 from data_tools.text.tokenizer import Tokenizer
 from megatron_ext.knowledge.record import FOLDER, PROBES, VALUES, ProbeInfo, read_record
 from tests.megatron_ext.knowledge.support import knowledge, write_facts
-from tests.megatron_ext.test_resume import wait_for_step
-from tests.support import MODEL, ROOT, losses, make_corpus, run_settings, start, train, train_many
+from tests.support import MODEL, ROOT, losses, make_corpus, run_settings, start, train, train_many, wait_for_step
 
 STEPS = 5
 LAYOUTS = {
