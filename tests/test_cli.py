@@ -16,7 +16,7 @@ from megatron_ext.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
-    ["demo"], ["plan"], ["train"], ["eval"], ["report"], ["sweep"], ["compare"],
+    ["demo"], ["plan"], ["train"], ["eval"], ["report"], ["sweep"], ["compare"], ["launch"],
     ["convert", "import"], ["convert", "export"],
     *(["data", name] for name in
       ("clean", "dedup", "split", "tokenizer", "tokenize", "embed", "neighbors", "pairs", "megadocs", "verify",

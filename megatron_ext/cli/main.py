@@ -18,6 +18,7 @@ from megatron_ext.cli import (
     compare_commands,
     convert_commands,
     data_commands,
+    launch_commands,
     pairing_commands,
     run_commands,
     sweep_commands,
@@ -42,6 +43,7 @@ app.add_typer(convert_commands.app, name="convert")
 run_commands.add_to(app)
 app.command("sweep")(sweep_commands.sweep)
 app.command("compare")(compare_commands.compare)
+app.command("launch")(launch_commands.launch)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,8 +11,10 @@ from megatron_ext.config.fields import STRICT, UnfitError
 
 TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d{1,3}):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-OneLine = Annotated[str, Field(pattern=r"^[^\n]*$")]
-"""Each becomes a line of the batch script."""
+OneLine = Annotated[str, Field(pattern=r"^[^\n]+$")]
+"""Becomes a line of the batch script."""
+Word = Annotated[str, Field(pattern=r"^[^\n'\"]+$")]
+"""Stands between quotes in the batch script."""
 GpuName = str
 """As the driver names it, such as `NVIDIA H100 80GB HBM3`."""
 
@@ -21,10 +23,10 @@ GpuName = str
 class ContainerConfig:
     """An image that the ranks run in. Slurm's own commands stay outside."""
 
-    image: OneLine
+    image: Word
     runtime: Literal["pyxis", "apptainer"] = "pyxis"
     """pyxis: options of srun. apptainer: a command before ours."""
-    mounts: tuple[OneLine, ...] = ()
+    mounts: tuple[Word, ...] = ()
     """`outside:inside` each, besides the shared filesystems, which keep their paths."""
 
 
@@ -44,9 +46,9 @@ class RestartConfig:
 class ClusterConfig:
     """One cluster, or one way of using it."""
 
-    partition: OneLine
-    account: OneLine | None = None
-    qos: OneLine | None = None
+    partition: Word
+    account: Word | None = None
+    qos: Word | None = None
     time_limit: str = "24:00:00"
     """Of one job, `[days-]hours:minutes:seconds`; a run may take many."""
     nodes: PositiveInt = 1
@@ -60,16 +62,16 @@ class ClusterConfig:
     """For estimates of time, where its peak is known."""
     launcher: Literal["torchrun", "srun"] = "torchrun"
     """torchrun: one task on each node, which starts the node's ranks. srun: one task for each rank."""
-    python: OneLine = "python"
+    python: Word = "python"
     """The interpreter of the ranks, as it is called after `setup` or in the container."""
     setup: tuple[OneLine, ...] = ()
     """Lines of the script before anything is run: `module load ...`, `source .../activate`."""
     container: ContainerConfig | None = None
     environment: dict[Name, str] = Field(default_factory=dict)
     """Variables of every rank: networks, NCCL."""
-    shared: tuple[OneLine, ...] = ()
+    shared: tuple[Word, ...] = ()
     """Absolute folders that all nodes see. Where any are named, the run folder and what it reads lie in them."""
-    exclude: tuple[OneLine, ...] = ()
+    exclude: tuple[Word, ...] = ()
     """Nodes that get no job."""
     options: tuple[Annotated[str, Field(pattern=r"^--[^\n]+$")], ...] = ()
     """Further options of sbatch, such as `--exclusive`."""
@@ -106,5 +108,10 @@ class ClusterConfig:
         if relative is not None:
             raise UnfitError(
                 found=f"shared folder {relative!r}", expected="absolute folders", fix="Begin it with /.",
+            )  # fmt: skip
+        if self.container and not self.shared:
+            raise UnfitError(
+                found="a container, and no shared folders", expected="the folders that it is to see",
+                fix="Name in `shared` the disks of run folders and corpora: they are mounted under their own paths.",
             )  # fmt: skip
         return self

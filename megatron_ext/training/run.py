@@ -73,6 +73,7 @@ def _train(
     trainer, first = assemble(config, folder, plan, sources)
     if first_rank:  # only now: a start that is refused leaves the folder as it was
         _describe(config, folder, plan, sources)
+        request.watch(folder)
     try:
         if any_rank(request.asked):
             trainer.tracker.event("stopped", step=first, signal=request.name)
