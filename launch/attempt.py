@@ -13,12 +13,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from data_tools.errors import EXIT_BAD_INPUT, EXIT_FAILED, InputError
 from data_tools.files import content_hash, write_whole
 from launch.attempts import CRASH_LOOP, attempts, last_end, newest_step, note, record_of
+from launch.slurm import NoAnswerError, require_free
 
 EXIT_AGAIN = 75
 """EX_TEMPFAIL of sysexits.h: not done, and the same command goes on from here."""
@@ -27,7 +29,13 @@ STOP = "STOP"
 
 
 def begin(run: Path, submission: Path, job: str, *, most: int) -> int:
-    """Note a start of the ranks, unless the job has been started too often for nothing."""
+    """Note a start of the ranks, unless the folder is another job's, or this one was started too often for nothing.
+
+    Raises:
+        InputError: another live job uses the run folder.
+    """
+    with suppress(NoAnswerError):  # no reason to give up the nodes; in a container there may be no Slurm
+        require_free(run, besides=job)
     if is_edited(submission):
         _say(f"{submission / SCRIPT} was edited after it was submitted. Slurm runs the copy that it took then.")
     if _refuse_loop(run, job, most):
@@ -73,7 +81,7 @@ def starts_for_nothing(run: Path, job: str) -> list[dict[str, Any]]:
 def is_edited(submission: Path) -> bool:
     """Whether the script differs from the one that was submitted."""
     submitted, script = record_of(submission).get("script"), submission / SCRIPT
-    return submitted is not None and (not script.exists() or content_hash(script) != submitted)
+    return submitted is not None and script.exists() and content_hash(script) != submitted
 
 
 def _refuse_loop(run: Path, job: str, most: int) -> bool:

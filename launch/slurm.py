@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_tools.errors import InputError
+from launch.attempts import jobs
 
 PATIENCE = 60
 """Seconds; a controller under load takes some."""
 UNKNOWN_JOB = "Invalid job id"
+
+
+class NoAnswerError(InputError):
+    """Slurm could not be asked, which says nothing about what was to be asked."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ def partitions() -> dict[str, Partition]:
     """Name -> partition.
 
     Raises:
-        InputError: there is no Slurm here, or it doesn't answer.
+        NoAnswerError: there is no Slurm here, or it doesn't answer.
     """
     found: dict[str, Partition] = {}
     for line in _ask(["sinfo", "--noheader", "--format=%R|%D|%l|%G"]).splitlines():  # one a kind of node
@@ -38,16 +43,35 @@ def partitions() -> dict[str, Partition]:
     return found
 
 
-def states(jobs: Sequence[str]) -> Mapping[str, str]:
+def states(ids: Sequence[str]) -> Mapping[str, str]:
     """Job -> its state (PENDING, RUNNING, ...), of those that Slurm still has in its queue.
 
     Raises:
-        InputError: as for `partitions`.
+        NoAnswerError: as for `partitions`.
     """
-    if not jobs:
+    if not ids:
         return {}
-    answer = _ask(["squeue", "--noheader", f"--jobs={','.join(jobs)}", "--format=%A|%T"], gone=UNKNOWN_JOB)
+    answer = _ask(["squeue", "--noheader", f"--jobs={','.join(ids)}", "--format=%A|%T"], gone=UNKNOWN_JOB)
     return dict(line.split("|", 1) for line in answer.splitlines())
+
+
+def require_free(run: Path, *, besides: str | None = None) -> None:
+    """Refuse a run folder that a job uses, or will use.
+
+    Args:
+        run: run folder.
+        besides: the job that asks, if it is one.
+
+    Raises:
+        InputError: it is used; the job is named.
+        NoAnswerError: as for `partitions`.
+    """
+    for job, state in states([job for job in jobs(run) if job != besides]).items():
+        raise InputError(
+            where=str(run), found=f"a run folder of job {job}, which is {state.lower()}",
+            expected="a folder that no other job uses",
+            fix=f"Wait for the job, or end it: `touch {run}/STOP` saves first, `scancel {job}` may not.",
+        )  # fmt: skip
 
 
 def expected_start(script: Path) -> str:
@@ -103,7 +127,7 @@ def _ask(command: Sequence[str], *, gone: str | None = None) -> str:
         return done.stdout
     if gone is not None and gone in done.stderr:
         return ""
-    raise InputError(
+    raise NoAnswerError(
         where=command[0], found=done.stderr.strip() or f"status {done.returncode}", expected="an answer of Slurm's",
         fix="Try again once `sinfo` answers.",
     )  # fmt: skip
@@ -113,12 +137,12 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     except FileNotFoundError:
-        raise InputError(
+        raise NoAnswerError(
             where=command[0], found="no such command", expected="Slurm's commands on this machine",
             fix="Launch on a login node of the cluster, or add --dry-run to see the script only.",
         ) from None  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise InputError(
+        raise NoAnswerError(
             where=command[0], found=f"no answer in {PATIENCE} s", expected="an answer of Slurm's",
             fix="Try again once `sinfo` answers.",
         ) from None  # fmt: skip

@@ -60,7 +60,7 @@ def check(job: Job, config: RunConfig) -> None:
             whose script was edited, or that is not on a disk which all nodes see.
     """
     check_folders(job, config)
-    require_free(job.run)
+    slurm.require_free(job.run)
     cluster, known = job.cluster, slurm.partitions()
     if cluster.partition not in known:
         raise InputError(
@@ -98,20 +98,6 @@ def check_folders(job: Job, config: RunConfig) -> None:
         raise InputError(
             where=str(job.run / STOP), found="a file that tells the run to stop", expected="none", fix="Remove it."
         )
-
-
-def require_free(run: Path) -> None:
-    """Refuse a run folder that a job of Slurm's uses, or will use.
-
-    Raises:
-        InputError: it is used; the job is named.
-    """
-    for job, state in slurm.states(attempts.jobs(run)).items():
-        raise InputError(
-            where=str(run), found=f"a run folder of job {job}, which is {state.lower()}",
-            expected="a folder that no live job uses",
-            fix=f"Wait for the job, or end it: `touch {run / STOP}` saves first, `scancel {job}` may not.",
-        )  # fmt: skip
 
 
 def submit(job: Job, config: RunConfig) -> Submitted:

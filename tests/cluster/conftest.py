@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 import yaml
 
 from tests.cluster.slurm_cluster import SlurmCluster, missing_programs
-from tests.support import ROOT, make_corpus, run_settings
+from tests.support import ROOT, make_corpus, run_settings, train
 
-JOB_SECONDS = 240.0
+JOB_SECONDS = 600.0
+SHORT = 40
+"""Steps of a run that is to be interrupted by what happens to it, not by the clock."""
 
 
 @dataclass
@@ -111,12 +114,17 @@ def _no_job_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def undisturbed(launcher: Launcher) -> Callable[[int], list[float]]:
     """steps -> the losses of a run of so many steps that nothing has interrupted."""
-    from functools import cache
-
-    from tests.support import train
 
     @cache
     def losses_of(steps: int) -> list[float]:
         return train(launcher.place / f"undisturbed {steps}", launcher.settings(steps=steps), processes=2)
 
     return losses_of
+
+
+@pytest.fixture(scope="session")
+def steps_of_a_minute(launcher: Launcher, undisturbed: Callable[[int], list[float]]) -> int:
+    """Steps that take about a minute here, the shortest time limit that Slurm knows."""
+    undisturbed(SHORT)
+    seconds = sorted(step["seconds"] for step in events(launcher.place / f"undisturbed {SHORT}", "step"))
+    return max(SHORT, round(60 / seconds[SHORT // 2]))

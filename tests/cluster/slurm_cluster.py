@@ -123,7 +123,7 @@ class SlurmCluster:
     def run(self, *command: str, check: bool = True) -> str:
         """What a command of Slurm prints."""
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0 or not check, f"{command}: {done.stdout}{done.stderr}"
+        assert done.returncode == 0 or not check, f"{command} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
     def states(self) -> list[str]:

@@ -4,48 +4,49 @@ import time
 
 import pytest
 
-from tests.cluster.conftest import attempts, events
+from tests.cluster.conftest import JOB_SECONDS, SHORT, attempts, events
 from tests.support import losses
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-STEPS = 60
-LONG = 600
-"""Steps of a run that lasts longer than the shortest time limit that Slurm knows, a minute."""
+LONG = 4 * SHORT
 
 
 @pytest.mark.parametrize("how", ["torchrun", "srun"])
 def test_a_job_on_two_nodes_trains_with_the_code_of_its_submission(how, launcher, undisturbed):
     mark = 'print("the code of the submission")'
     setup = [f"echo '{mark}' >> \"$submission/code/megatron_ext/__init__.py\""]
-    job, run = launcher.launch(f"a run {how}", launcher.settings(steps=STEPS), launcher=how, setup=setup)
+    job, run = launcher.launch(f"a run {how}", launcher.settings(steps=SHORT), launcher=how, setup=setup)
     launcher.wait_for_end(job, run)
-    assert losses(run) == undisturbed(STEPS)
+    assert losses(run) == undisturbed(SHORT)
     assert launcher.log(run).count("the code of the submission") == 2
-    assert [(line["outcome"], line["checkpoint"]) for line in attempts(run, "end")] == [("done", STEPS)]
+    assert [(line["outcome"], line["checkpoint"]) for line in attempts(run, "end")] == [("done", SHORT)]
 
 
 @pytest.mark.parametrize("how", ["torchrun", "srun"])
-def test_before_the_time_limit_a_run_saves_is_queued_again_and_goes_on_at_the_next_sample(how, launcher, undisturbed):
-    settings = launcher.settings(steps=LONG, checkpoint={"every": LONG}, tracking={"wandb": "offline"})
-    job, run = launcher.launch(f"limit {how}", settings, launcher=how, time_limit="00:01:00")
-    launcher.wait_for_end(job, run, seconds=600)
+def test_before_the_time_limit_a_run_saves_is_queued_again_and_goes_on_at_the_next_sample(
+    how, launcher, undisturbed, steps_of_a_minute
+):
+    steps, patient = steps_of_a_minute, {"notice": 5, "most_without_checkpoint": 9}
+    settings = launcher.settings(steps=steps, checkpoint={"every": steps}, tracking={"wandb": "offline"})
+    job, run = launcher.launch(f"limit {how}", settings, launcher=how, time_limit="00:01:00", restarts=patient)
+    launcher.wait_for_end(job, run)
     stops = events(run, "stopped")
     assert stops
     assert {stop["signal"] for stop in stops} == {"SIGUSR1"}
     assert [start["step"] for start in events(run, "start")] == [0, *(stop["step"] for stop in stops)]
-    assert losses(run) == undisturbed(LONG)
+    assert losses(run) == undisturbed(steps)
     curves = {path.name for path in run.glob("wandb/offline-run-*/run-*.wandb")}
     assert curves == {f"run-{(run / 'wandb_id').read_text().strip()}.wandb"}
 
 
 def test_a_job_queued_again_while_it_saves_goes_on_from_a_whole_checkpoint(launcher, slurm, undisturbed):
-    job, run = launcher.launch("mid-save", launcher.settings(steps=STEPS, checkpoint={"every": 10}))
-    slurm.wait_until(lambda: list(run.glob("checkpoints/*.partial")), "a save that is under way", 240)
+    job, run = launcher.launch("mid-save", launcher.settings(steps=SHORT, checkpoint={"every": 10}))
+    slurm.wait_until(lambda: list(run.glob("checkpoints/*.partial")), "a save that is under way", JOB_SECONDS)
     slurm.run("scontrol", "requeue", job)
     launcher.wait_for_events(run, "start", 2)
     launcher.wait_for_end(job, run)
-    assert losses(run) == undisturbed(STEPS)
+    assert losses(run) == undisturbed(SHORT)
 
 
 @pytest.mark.parametrize("partition", ["low", "graceful"])
@@ -56,7 +57,7 @@ def test_a_job_that_gives_way_to_a_higher_partition_saves_first_and_comes_back(p
     other = slurm.run("sbatch", "--parsable", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null",
                       "--wrap", "sleep 5")  # fmt: skip
     launcher.wait_for_events(run, "stopped")
-    launcher.wait_for_end(job, run, seconds=600)
+    launcher.wait_for_end(job, run)
     assert slurm.job_state(other) == "COMPLETED"
     assert losses(run) == undisturbed(LONG)
 
@@ -67,13 +68,13 @@ def test_a_job_whose_node_is_lost_goes_on_once_there_are_nodes_again(launcher, s
     slurm.kill_node("n2")
     slurm.wait_until(lambda: slurm.job_state(job) == "PENDING", "the job to be queued again", 120)
     slurm.start_node("n2")
-    launcher.wait_for_end(job, run, seconds=600)
+    launcher.wait_for_end(job, run)
     assert [line["job"] for line in attempts(run, "start")] == [job, job]
     assert losses(run) == undisturbed(LONG)
 
 
 def test_a_job_that_only_crashes_is_stopped_and_the_run_folder_says_why(launcher):
-    settings = launcher.settings(steps=STEPS, limits={"hang_minutes": 0.001})  # less than any start takes
+    settings = launcher.settings(steps=SHORT, limits={"hang_minutes": 0.001})  # less than any start takes
     job, run = launcher.launch("crashing", settings, nodes=1, restarts={"notice": 5, "most_without_checkpoint": 2})
     launcher.wait_for_end(job, run, "FAILED")
     assert [line["outcome"] for line in attempts(run, "end")] == ["failed with status 1"] * 2
