@@ -19,7 +19,7 @@ from typing import Any
 
 from data_tools.errors import EXIT_BAD_INPUT, EXIT_FAILED, InputError
 from data_tools.files import content_hash, write_whole
-from launch.attempts import CRASH_LOOP, attempts, last_end, newest_step, note, record_of
+from launch.attempts import CRASH_LOOP, attempts, last_stop, newest_step, note, record_of
 from launch.slurm import NoAnswerError, require_free
 
 EXIT_AGAIN = 75
@@ -61,14 +61,15 @@ def outcome_of(run: Path, status: int) -> tuple[str, int]:
         return "refused before the first step; see above", status
     if status == 0 and (run / "manifest.json").exists():
         return "done", 0
+    starts = [line["time"] for line in attempts(run) if line["attempt"] == "start"]
+    stopped = last_stop(run, since=starts[-1] if starts else 0.0)
+    if stopped is not None:  # whatever the status: torchrun that was told to stop ends with 1, its ranks having saved
+        name, step = stopped["signal"], stopped["step"]
+        by = "the file STOP" if name == STOP else name or "a signal to another rank"
+        return f"stopped by {by} after step {step}", 0 if name == STOP else EXIT_AGAIN
     if (run / STOP).exists():  # a run that has heeded it removes it
         return f"to be stopped by the file STOP, but ended with status {status}", status or EXIT_FAILED
-    if status:
-        return f"failed with status {status}", EXIT_AGAIN
-    last = last_end(run)
-    if last.get("signal") == STOP:
-        return f"stopped by the file STOP, saved at step {last['step']}", 0
-    return f"told to stop, saved at step {last.get('step')}", EXIT_AGAIN
+    return f"failed with status {status}", EXIT_AGAIN
 
 
 def starts_for_nothing(run: Path, job: str) -> list[dict[str, Any]]:
@@ -89,7 +90,7 @@ def _refuse_loop(run: Path, job: str, most: int) -> bool:
     if len(starts) < most:
         return False
     first, saved = starts[0]["time"], newest_step(run)
-    ends = [line for line in attempts(run) if line["attempt"] == "end" and line["job"] == job and line["time"] > first]
+    ends = [line for line in attempts(run) if line["attempt"] == "end" and line["job"] == job and line["time"] >= first]
     lines = [
         f"Job {job} was started {len(starts)} times without a new checkpoint; it is not queued again.",
         f"Newest checkpoint: {'none' if saved is None else f'step {saved}'}.",

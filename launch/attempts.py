@@ -117,10 +117,10 @@ def notice(measured: Pace, *, first: int) -> int:
     return 10 * math.ceil(needed / 10)
 
 
-def last_end(run: Path) -> dict[str, Any]:
-    """The last event that says how the ranks went: start, stopped or end; empty if there is none."""
-    marks = [event for event in recent_events(run) if event["event"] in ("start", "stopped", "end")]
-    return marks[-1] if marks else {}
+def last_stop(run: Path, *, since: float) -> dict[str, Any] | None:
+    """The event of an ordered stop since a time (Unix seconds), if there is one."""
+    stops = [event for event in recent_events(run) if event["event"] == "stopped" and event["time"] >= since]
+    return stops[-1] if stops else None
 
 
 def recent_events(run: Path) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from math import ceil
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -19,6 +21,8 @@ from tests.support import ROOT, make_corpus, run_settings, train
 JOB_SECONDS = 600.0
 SHORT = 40
 """Steps of a run that is to be interrupted by what happens to it, not by the clock."""
+SIGNALLED_EARLY = 40
+"""Seconds before the limit at which Slurm may send a signal that is asked for 5 s before: it looks every 30 s."""
 
 
 @dataclass
@@ -123,8 +127,11 @@ def undisturbed(launcher: Launcher) -> Callable[[int], list[float]]:
 
 
 @pytest.fixture(scope="session")
-def steps_of_a_minute(launcher: Launcher, undisturbed: Callable[[int], list[float]]) -> int:
-    """Steps that take about a minute here, the shortest time limit that Slurm knows."""
+def limit(launcher: Launcher, undisturbed: Callable[[int], list[float]]) -> tuple[int, int]:
+    """(minutes in which a run here surely begins to train, steps that take longer). Slurm counts whole minutes."""
     undisturbed(SHORT)
-    seconds = sorted(step["seconds"] for step in events(launcher.place / f"undisturbed {SHORT}", "step"))
-    return max(SHORT, round(60 / seconds[SHORT // 2]))
+    run = launcher.place / f"undisturbed {SHORT}"
+    steps = events(run, "step")
+    startup = steps[0]["time"] - run.with_suffix(".yaml").stat().st_mtime
+    minutes = ceil((1.5 * startup + SIGNALLED_EARLY) / 60)
+    return minutes, round(60 * minutes / median(step["seconds"] for step in steps))

@@ -25,14 +25,14 @@ def test_a_job_on_two_nodes_trains_with_the_code_of_its_submission(how, launcher
 
 @pytest.mark.parametrize("how", ["torchrun", "srun"])
 def test_before_the_time_limit_a_run_saves_is_queued_again_and_goes_on_at_the_next_sample(
-    how, launcher, undisturbed, steps_of_a_minute
+    how, launcher, undisturbed, limit
 ):
-    steps, patient = steps_of_a_minute, {"notice": 5, "most_without_checkpoint": 9}
+    minutes, steps = limit
     settings = launcher.settings(steps=steps, checkpoint={"every": steps}, tracking={"wandb": "offline"})
-    job, run = launcher.launch(f"limit {how}", settings, launcher=how, time_limit="00:01:00", restarts=patient)
+    job, run = launcher.launch(f"limit {how}", settings, launcher=how, time_limit=f"00:{minutes:02}:00")
     launcher.wait_for_end(job, run)
     stops = events(run, "stopped")
-    assert stops
+    assert stops, "the run ended before its time was up: give it more steps"
     assert {stop["signal"] for stop in stops} == {"SIGUSR1"}
     assert [start["step"] for start in events(run, "start")] == [0, *(stop["step"] for stop in stops)]
     assert losses(run) == undisturbed(steps)

@@ -1,6 +1,7 @@
 """What becomes of a job is decided by its run folder: done, stopped, to be queued again, or not any more."""
 
 import json
+import time
 
 import pytest
 
@@ -16,7 +17,7 @@ def run(tmp_path):
 
 def log(run, *events):
     with (run / "events.jsonl").open("a") as file:
-        file.writelines(json.dumps(event) + "\n" for event in events)
+        file.writelines(json.dumps({"time": time.time()} | event) + "\n" for event in events)
 
 
 def save(run, step):
@@ -40,12 +41,18 @@ def test_a_run_that_a_signal_has_stopped_is_queued_again(run):
     stopped = {"event": "stopped", "step": 9, "signal": "SIGUSR1"}
     log(run, {"event": "start", "step": 0}, stopped, {"event": "board_lost"})
     assert end(run, 0) == EXIT_AGAIN
-    assert attempts.attempts(run)[-1]["outcome"] == "told to stop, saved at step 9"
+    assert end(run, 1) == EXIT_AGAIN  # of torchrun, which was told to stop too
+    assert attempts.attempts(run)[-1]["outcome"] == "stopped by SIGUSR1 after step 9"
 
 
 def test_a_run_that_a_person_has_stopped_is_not_queued_again(run):
     log(run, {"event": "stopped", "step": 9, "signal": "STOP"})
-    assert end(run, 0) == 0
+    assert (end(run, 0), end(run, 1)) == (0, 0)
+
+
+def test_a_stop_of_an_earlier_start_says_nothing_of_this_one(run):
+    log(run, {"event": "stopped", "step": 9, "signal": "STOP", "time": time.time() - 60})
+    assert (begin(run), end(run, 1)) == (0, EXIT_AGAIN)
 
 
 def test_a_run_that_did_not_save_when_a_person_stopped_it_fails_and_is_not_queued_again(run):
