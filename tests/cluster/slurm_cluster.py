@@ -111,12 +111,12 @@ class SlurmCluster:
         """Start the slurmd of a node, also again after it was killed."""
         self._start("slurmd", "-D", "-N", node, "-f", str(self.conf), key=node)
 
-    def kill_node(self, node: str) -> None:
-        """As if the node had lost its power: its slurmd and whatever its jobs run there."""
+    def kill_node(self, node: str, *, with_jobs: bool) -> None:
+        """Kill a node's slurmd; with whatever its jobs run there, as if it had lost its power."""
         slurmd = self.daemons.pop(node)
         slurmd.kill()
         slurmd.wait()
-        for process in self._left_by_jobs(node):
+        for process in self._left_by_jobs(node) if with_jobs else ():
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
 

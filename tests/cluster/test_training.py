@@ -62,10 +62,11 @@ def test_a_job_that_gives_way_to_a_higher_partition_saves_first_and_comes_back(p
     assert losses(run) == undisturbed(LONG)
 
 
-def test_a_job_whose_node_is_lost_goes_on_once_there_are_nodes_again(launcher, slurm, undisturbed):
-    job, run = launcher.launch("lost node", launcher.settings(steps=LONG, checkpoint={"every": 20}))
+@pytest.mark.parametrize("lost", ["slurmd", "node"])
+def test_a_job_that_loses_a_node_or_its_slurmd_goes_on_once_there_are_nodes_again(lost, launcher, slurm, undisturbed):
+    job, run = launcher.launch(f"lost {lost}", launcher.settings(steps=LONG, checkpoint={"every": 20}))
     launcher.wait_for_events(run, "checkpoint")
-    slurm.kill_node("n2")
+    slurm.kill_node("n2", with_jobs=lost == "node")
     slurm.wait_until(lambda: slurm.job_state(job) == "PENDING", "the job to be queued again", 120)
     slurm.start_node("n2")
     launcher.wait_for_end(job, run)
