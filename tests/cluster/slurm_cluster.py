@@ -34,6 +34,8 @@ START_SECONDS, STOP_SECONDS = 30.0, 20.0
 
 CONF = """\
 ClusterName=tests
+# Ranks meet on a port that is drawn from the job's number: two clusters on one host are not to draw the same.
+FirstJobId={first_job}
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser={user}
 SlurmdUser={user}
@@ -193,7 +195,7 @@ class SlurmCluster:
         controller_port, *node_ports = _free_ports(1 + len(NODES))
         values = {
             "host": socket.gethostname().partition(".")[0], "user": getpass.getuser(), "folder": self.folder,
-            "nodes": f"n[1-{len(NODES)}]", "controller_port": controller_port,
+            "nodes": f"n[1-{len(NODES)}]", "controller_port": controller_port, "first_job": 1 + os.getpid() % 100_000,
             "first_port": node_ports[0], "last_port": node_ports[-1],
         }  # fmt: skip
         self.conf.write_text(CONF.format(**values))
@@ -207,7 +209,7 @@ class SlurmCluster:
 
 def _free_ports(count: int) -> range:
     """So many free ports in a row."""
-    for first in range(20_000 + os.getpid() % 10_000, 60_000, count):
+    for first in range(31_000 + os.getpid() % 10_000, 60_000, count):
         with suppress(OSError):
             for port in range(first, first + count):
                 with socket.socket() as probe:
