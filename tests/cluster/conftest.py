@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.cluster.slurm_cluster import SlurmCluster, missing_programs
-from tests.support import ROOT, make_corpus, run_settings, train
+from tests.support import ROOT, losses, make_corpus, run_settings, start
 
 JOB_SECONDS = 600.0
 SHORT = 40
@@ -121,7 +121,11 @@ def undisturbed(launcher: Launcher) -> Callable[[int], list[float]]:
 
     @cache
     def losses_of(steps: int) -> list[float]:
-        return train(launcher.place / f"undisturbed {steps}", launcher.settings(steps=steps), processes=2)
+        run = launcher.place / f"undisturbed {steps}"
+        process = start(run, launcher.settings(steps=steps), processes=2)
+        printed, _ = process.communicate(timeout=2 * JOB_SECONDS)
+        assert process.returncode == 0, printed
+        return losses(run)
 
     return losses_of
 
