@@ -20,13 +20,14 @@ DEMO ?=
 # Another environment's settings must not reach into this one.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help install demo test test-slow lint bench clean
+.PHONY: help install demo test test-slow test-cluster lint bench clean
 
 help:
 	@echo "make install     make $(VENV) and install into it; does nothing when that is done"
 	@echo "make demo        run the whole pipeline on the embedded corpus; DEMO=\"--quick\" for a short one"
 	@echo "make test        lint and the fast tests"
 	@echo "make test-slow   the tests that train, kill and resume"
+	@echo "make test-cluster  jobs on a real Slurm of two nodes, started here; installs it where apt-get may"
 	@echo "make lint        ruff"
 	@echo "make bench       all benchmarks that need no GPU; BENCH=--quick for short ones"
 	@echo "make clean       remove what is made from the sources; environments and runs stay"
@@ -48,14 +49,27 @@ demo: $(STAMP)
 	"$(VENV)/bin/megatron-ext" demo $(DEMO)
 
 # One thread: the small tensors of the tests are slower on several, and the losses they compare would differ.
-test test-slow: export OMP_NUM_THREADS = 1
+test test-slow test-cluster: export OMP_NUM_THREADS = 1
 
 # Two at a time, file by file: many tests start processes and wait for them.
 test: lint
 	"$(VENV)/bin/python" -m pytest -q -n 2 --dist loadfile $(TESTS)
 
 test-slow: $(STAMP)
-	"$(VENV)/bin/python" -m pytest -q -m slow
+	"$(VENV)/bin/python" -m pytest -q -m "slow and not cluster"
+
+# The daemons and commands that tests/cluster starts; the package's own services, if they start at all, are let be.
+SLURM := munged slurmctld slurmd sbatch
+
+test-cluster: $(STAMP)
+	@for program in $(SLURM); do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing=1; done; \
+	if [ "$${missing:-}" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+				slurmctld slurmd slurm-client munge; \
+		else echo "Slurm is missing. As root on Debian or Ubuntu: apt-get install slurmctld slurmd slurm-client munge" >&2; \
+			exit 1; fi; fi
+	"$(VENV)/bin/python" -m pytest -q -m cluster $(or $(TESTS),tests/cluster)
 
 lint: $(STAMP)
 	"$(VENV)/bin/python" -m ruff check .

@@ -112,7 +112,8 @@ def _preset(name: str) -> Any:
 
 def _result(side: str, arguments: argparse.Namespace, seconds: list[float], memory: float) -> dict[str, Any]:
     from megatron_ext.plan.cost import training_flops
-    from megatron_ext.training.metrics import gpu_name, peak_flops
+    from megatron_ext.training.metrics import gpu_name
+    from megatron_ext.training.peaks import peak_flops
 
     tokens = arguments.global_batch * arguments.sequence_length
     flops = training_flops(_preset(arguments.model[0]), tokens, arguments.sequence_length)

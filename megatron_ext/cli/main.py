@@ -19,6 +19,7 @@ from megatron_ext.cli import (
     convert_commands,
     data_commands,
     knowledge_commands,
+    launch_commands,
     pairing_commands,
     quality_commands,
     run_commands,
@@ -49,6 +50,7 @@ app.command("sweep")(sweep_commands.sweep)
 app.command("compare")(compare_commands.compare)
 app.command("quality")(quality_commands.quality)
 app.command("concepts")(quality_commands.concepts)
+app.command("launch")(launch_commands.launch)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,10 +1,12 @@
 """Run and experiment files to frozen objects: checked once, then passed to whoever needs a part of them.
 
 `schema.py` holds what a run is made of (its parts are in `model.py`, `data.py` and `training.py`), `experiment.py` what
-a whole experiment is, `sweep.py` a grid of runs, `comparison.py` arms that are compared. `loading.py` reads them from
-YAML and turns everything that is wrong with a file into an `InputError` that names its line and its remedy.
+a whole experiment is, `sweep.py` a grid of runs, `comparison.py` arms that are compared, `cluster.py` where runs are
+launched. `loading.py` reads them from YAML and turns everything that is wrong with a file into an `InputError` that
+names its line and its remedy.
 """
 
+from megatron_ext.config.cluster import ClusterConfig
 from megatron_ext.config.comparison import ComparisonConfig
 from megatron_ext.config.data import BlendConfig, PhaseConfig, SourceConfig
 from megatron_ext.config.experiment import (
@@ -18,6 +20,7 @@ from megatron_ext.config.fields import Duration
 from megatron_ext.config.knowledge import KnowledgeConfig
 from megatron_ext.config.loading import (
     as_dict,
+    load_cluster,
     load_comparison,
     load_experiment,
     load_run,
@@ -33,6 +36,7 @@ __all__ = [
     "BatchConfig",
     "BlendConfig",
     "CheckpointConfig",
+    "ClusterConfig",
     "ComparisonConfig",
     "DataConfig",
     "Duration",
@@ -53,6 +57,7 @@ __all__ = [
     "TrackingConfig",
     "TuningConfig",
     "as_dict",
+    "load_cluster",
     "load_comparison",
     "load_experiment",
     "load_run",

@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from data_tools.errors import InputError
+from megatron_ext.config.cluster import ClusterConfig
 from megatron_ext.config.comparison import ComparisonConfig
 from megatron_ext.config.experiment import ExperimentConfig
 from megatron_ext.config.fields import UnfitError
@@ -60,6 +61,15 @@ def load_comparison(path: Path) -> ComparisonConfig:
         InputError: as for `load_run`.
     """
     return _load(ComparisonConfig, path)
+
+
+def load_cluster(path: Path) -> ClusterConfig:
+    """The cluster that a YAML file describes.
+
+    Raises:
+        InputError: as for `load_run`.
+    """
+    return _load(ClusterConfig, path)
 
 
 def run_from_dict(values: Mapping[str, Any], where: str) -> RunConfig:

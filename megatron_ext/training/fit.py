@@ -19,12 +19,17 @@ def require_fit(config: RunConfig, *, ranks: int) -> None:
     Raises:
         InputError: processes or micro batches don't divide, Transformer Engine is missing, or memory is too small.
     """
-    _require_ranks(config, ranks)
+    require_divisible(config, ranks=ranks)
     _require_engine(config)
     _require_memory(config, ranks)
 
 
-def _require_ranks(config: RunConfig, ranks: int) -> None:
+def require_divisible(config: RunConfig, *, ranks: int) -> None:
+    """Refuse ranks among which models and micro batches can't be parted evenly.
+
+    Raises:
+        InputError: they can't.
+    """
     layout, batch = config.layout, config.batch
     require_ranks(layout, ranks, where="layout")
     data_parallel = ranks // layout.model_ranks

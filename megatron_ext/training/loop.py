@@ -14,7 +14,7 @@ from megatron_ext.checkpoint.writing import SaveFailedError
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch
 from megatron_ext.plan.samples import SamplePlan
-from megatron_ext.training.lifecycle import StopRequest
+from megatron_ext.training.lifecycle import StopRequest, Wish
 from megatron_ext.training.metrics import Metrics, StepClock, StepLoss
 from megatron_ext.training.optimizer import set_rates
 from megatron_ext.training.schedule import learning_rate
@@ -92,7 +92,7 @@ def train_steps(
     watchdog: Watchdog,
     progress: Progress | None = None,
 ) -> bool:
-    """Train steps first .. stop-1; False if a signal ended it before, after saving.
+    """Train steps first .. stop-1; False if it was asked to stop before, and has saved.
 
     Raises:
         TooManySkipsError: too many steps were left out.
@@ -105,11 +105,12 @@ def train_steps(
         _take(trainer, step, clock)
         if progress:
             progress(step + 1, trainer.config.steps)
-        asked = any_rank(request.asked)
+        wish = largest(request.wish)
+        asked = wish == Wish.STOP
         last = asked or step + 1 == trainer.config.steps
         with clock.checkpoint():
             _finish(trainer, saver.poll)
-            if last or (step + 1) % trainer.config.checkpoint.every == 0:
+            if last or wish == Wish.SAVE or (step + 1) % trainer.config.checkpoint.every == 0:
                 watchdog.alive(f"saving step {step + 1}")
                 _finish(trainer, saver.finish)
                 _save(trainer, step + 1, last=last)
@@ -200,8 +201,13 @@ def train_step(trainer: Trainer, batches: Iterable[Batch], *, rate: float) -> tu
 
 def any_rank(flag: bool) -> bool:
     """Whether the flag is up on any rank: all ranks get the same answer, so all leave the loop at the same step."""
+    return bool(largest(int(flag)))
+
+
+def largest(number: int) -> int:
+    """The largest of the ranks' numbers, on every rank."""
     if torch.distributed.get_world_size() == 1:
-        return flag
-    value = torch.tensor(int(flag), device=platform.device())
+        return number
+    value = torch.tensor(number, device=platform.device())
     torch.distributed.all_reduce(value, op=torch.distributed.ReduceOp.MAX)
-    return bool(value.item())
+    return int(value.item())

@@ -10,17 +10,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import torch
-import yaml
 
 from megatron_ext.config import RunConfig
 from megatron_ext.plan.cost import training_flops
 from megatron_ext.platform import has_gpu
+from megatron_ext.training.peaks import peak_flops
 
-PEAKS = Path(__file__).with_name("gpu_peaks.yaml")
 Item = TypeVar("Item")
 
 
@@ -183,15 +181,6 @@ class Metrics:
 def gpu_name() -> str | None:
     """Name of this rank's GPU, as the driver gives it; None without one."""
     return torch.cuda.get_device_name() if has_gpu() else None
-
-
-def peak_flops(gpu: str | None, precision: str) -> float | None:
-    """Dense FLOPs per second of a GPU in a precision; None if they are not known.
-
-    In fp8 the peak is that of fp8, although attention and the output layer are computed in bf16.
-    """
-    peak = yaml.safe_load(PEAKS.read_text()).get(gpu, {}).get(precision)
-    return None if peak is None else peak * 1e12
 
 
 def peak_memory() -> dict[str, int]:

@@ -17,20 +17,23 @@ from megatron_ext.data.injection import Passages
 from megatron_ext.data.sources import Source, corpus_folders, corpus_vocabulary, open_sources
 from megatron_ext.plan.resume import trained_samples
 from megatron_ext.plan.samples import SamplePlan
-from megatron_ext.training.fit import require_fit
+from megatron_ext.training.fit import require_divisible, require_fit
 from megatron_ext.training.schedule import require_schedule
 
 PLAN = "plan.json"
 CONFIG = "config.json"
 
 
-def check(config: RunConfig, folder: Path, *, ranks: int) -> tuple[SamplePlan, dict[str, Source]]:
+def check(
+    config: RunConfig, folder: Path, *, ranks: int, here: bool = True
+) -> tuple[SamplePlan, dict[str, Source]]:
     """Refuse a run that can't be trained; returns its plan and its opened sources.
 
     Args:
         config: the run.
         folder: run folder, new or of this very run.
         ranks: processes that will train it.
+        here: whether on this machine, whose memory and software then have to do.
 
     Raises:
         InputError: a corpus is missing or of another tokenizer, the budget can't be filled, the facts don't hold what
@@ -38,7 +41,7 @@ def check(config: RunConfig, folder: Path, *, ranks: int) -> tuple[SamplePlan, d
             weights to start from are of another model.
     """
     plan, sources = check_data(config)
-    require_fit(config, ranks=ranks)
+    (require_fit if here else require_divisible)(config, ranks=ranks)
     _require_writable(folder)
     if config.init_from is not None:
         start = config.init_from

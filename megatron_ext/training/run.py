@@ -91,6 +91,7 @@ def _train(
     trainer, first = assemble(config, folder, plan, sources)
     if first_rank:  # only now: a start that is refused leaves the folder as it was
         _describe(config, folder, plan, sources)
+        request.watch(folder)
     try:
         trainer = replace(trainer, observers=[make(trainer, first) for make in observe])
         if any_rank(request.asked):

@@ -7,7 +7,8 @@ import pytest
 
 from megatron_ext.config import run_from_dict
 from megatron_ext.plan.cost import training_flops
-from megatron_ext.training.metrics import Lap, Metrics, StepClock, StepLoss, peak_flops
+from megatron_ext.training.metrics import Lap, Metrics, StepClock, StepLoss
+from megatron_ext.training.peaks import peak_flops
 from tests.support import run_settings
 
 LAP = Lap(seconds=0.5, data=0.1, checkpoint=0.25)
