@@ -101,13 +101,18 @@ def train(
 
     config = load_run(run)
     if not inside_ranks():
+        from contextlib import suppress
+
         from data_tools.files import locked
+        from launch.slurm import NoAnswerError, require_free
         from megatron_ext.knowledge.asked import require_askable
         from megatron_ext.training.preflight import check
 
         require_ranks(config.layout, processes, where=f"{run}, key 'layout'")
         _say_what_is_cut(config, *check(config, output, ranks=processes))
         require_askable(config, output)
+        with suppress(NoAnswerError):  # where Slurm is silent, the lock of the folder is all there is
+            require_free(output, besides=os.environ.get("SLURM_JOB_ID"))
         arguments = ["train", str(run), "--output", str(output)] + ["--json"] * as_json
         with locked(output):
             raise typer.Exit(run_ranks(arguments, processes=processes))
@@ -253,7 +258,7 @@ def _print_end(folder: Path, *, finished: bool, as_json: bool) -> None:
     if finished:
         print_result(read_manifest(folder), as_json=as_json)
     else:
-        typer.echo("Stopped by a signal after saving. The same command goes on from there.", err=True)
+        typer.echo("Stopped after saving. The same command goes on from there.", err=True)
 
 
 def _is_first_rank() -> bool:
