@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TOPS = ("data_tools", "megatron_ext", "launch")
 
-GROUND = {"data_tools.errors", "data_tools.files", "data_tools.permutation", "data_tools.processes"}
+GROUND = {
+    "data_tools.errors", "data_tools.files", "data_tools.intervals", "data_tools.permutation", "data_tools.processes",
+}  # fmt: skip
 LINES = GROUND | {"data_tools.lines"}
 CORPORA = LINES | {"data_tools.http", "data_tools.workers", "data_tools.corpus", "data_tools.text"}
 CONFIG = GROUND | {"megatron_ext.config"}
@@ -29,6 +31,7 @@ MAY_IMPORT = {
     "data_tools.errors": set(),
     "data_tools.http": set(),
     "data_tools.files": GROUND,
+    "data_tools.intervals": set(),
     "data_tools.permutation": set(),
     "data_tools.processes": set(),
     "data_tools.lines": GROUND,

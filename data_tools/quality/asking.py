@@ -6,17 +6,14 @@ The sample is the beginning of a keyed shuffle, so a larger one holds a smaller 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
 from pathlib import Path
 
-from data_tools.errors import EndedEarly, InputError
+from data_tools.errors import InputError
 from data_tools.quality.documents import opened
-from data_tools.synthesis.driver import Driver
+from data_tools.synthesis.asking import drafts_of
 from data_tools.synthesis.engines.choice import EngineChoice
-from data_tools.synthesis.ledger import Ledger, LedgerPart
 from data_tools.synthesis.recipe import Draft, Recipe, Seed
 from data_tools.synthesis.seeds import Seeds
-from data_tools.synthesis.writing import Writing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,24 +44,9 @@ class Asking:
         _require_names(self.corpus)
         limit = min(self.sample, len(opened(self.corpus)))
         seeds = Seeds(self.corpus, draws=False, limit=limit, seed=self.seed)
-        ledger = Ledger(self.ledger, expected=limit)
-        show, done = progress or (lambda finished, total: None), count(1)
-
-        def count_on(finished: int) -> None:
-            for _ in range(finished):
-                show(next(done), limit)
-
-        _, content = self.model
-        driver = Driver(recipe, content, self.engine.open, lambda writing: 0, count_on)
-        for _ in driver.ask(ledger, range(ledger.parts), seeds, None):
-            pass
-        for part in range(ledger.parts):
-            with LedgerPart(ledger.file(part), writing=False) as kept:
-                for seed in seeds.of_part(part, ledger.parts):
-                    writing = Writing(recipe, seed, content)
-                    if writing.advance(kept.get):
-                        raise EndedEarly(f"an answer about document {seed.name} has gone: run the same command again.")
-                    yield seed, writing.drafts or []
+        return drafts_of(
+            recipe, seeds, expected=limit, engine=self.engine, ledger=self.ledger, progress=progress,
+        )  # fmt: skip
 
 
 def source_text(corpus: Path, source: Path, number: int) -> str:

@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 
 from data_tools.corpus.manifest import Manifest, run_step
 from data_tools.errors import InputError
+from data_tools.intervals import wilson
 from data_tools.lines import write_lines
 from data_tools.quality.asking import Asking, source_text
 from data_tools.quality.documents import require_source
-from data_tools.quality.intervals import wilson
 from data_tools.quality.page import write_concepts_page
 from data_tools.synthesis.engines.choice import EngineChoice
 from data_tools.synthesis.recipe import Draft, Prompt, Seed, Steps

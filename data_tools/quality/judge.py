@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from data_tools.errors import InputError
+from data_tools.intervals import wilson
 from data_tools.quality.asking import Asking, source_text
-from data_tools.quality.intervals import wilson
 from data_tools.synthesis.recipe import Draft, Prompt, Seed, Steps
 from data_tools.synthesis.requests import Sampling
 

@@ -12,11 +12,11 @@ import numpy as np
 from data_tools.corpus.indexed import CHUNK
 from data_tools.corpus.manifest import is_finished, read_manifest
 from data_tools.files import SHARDS, join_files
+from data_tools.intervals import wilson
 from data_tools.lines import write_lines
 from data_tools.quality import duplicates
 from data_tools.quality.asking import Asking
 from data_tools.quality.documents import opened
-from data_tools.quality.intervals import wilson
 from data_tools.quality.judge import Criterion, judged
 from data_tools.quality.measures import FLAGGED, ITEMS_FOUND, LENGTHS, OVERLAPS, Rules, Shard
 from data_tools.quality.overlap import BENCHMARK, HELDOUT, Index, counted, items_of, write_index

@@ -5,21 +5,17 @@ sets of questions, and two sets with a question in common ask it once.
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from data_tools.errors import EndedEarly
 from data_tools.files import text_hash
-from data_tools.synthesis.driver import Driver
+from data_tools.synthesis.asking import drafts_of
 from data_tools.synthesis.engines.choice import EngineChoice
-from data_tools.synthesis.ledger import Ledger, LedgerPart
 from data_tools.synthesis.recipe import Draft, Steps
 from data_tools.synthesis.requests import Ask, Prompt, Sampling
-from data_tools.synthesis.writing import Writing
 from data_tools.text.tokenizer import HF_CONFIG, HF_MODEL, Tokenizer
 
 
@@ -83,26 +79,10 @@ def ask_all(
         InputError: the model can't be loaded, or the server doesn't have it.
         EndedEarly: the engine failed or gave requests up; what was answered is kept.
     """
-    recipe, items, generator = AskOnce(sampling), Items(prompts), engine.generator()[1]
-    answers = Ledger(ledger, expected=len(prompts))
-    done: Counter[str] = Counter()
-
-    def count(finished: int) -> None:
-        done["prompts"] += finished
-        if progress:
-            progress(done["prompts"], len(prompts))
-
-    driver = Driver(recipe, generator, engine.open, lambda _writing: 0, count)
-    for _ in driver.ask(answers, range(answers.parts), items, None):  # type: ignore[arg-type]
-        pass
-    drafts: dict[int, Draft] = {}
-    for part in range(answers.parts):
-        with LedgerPart(answers.file(part), writing=False) as kept:
-            for item in items.of_part(part, answers.parts):
-                writing = Writing(recipe, item, generator)  # type: ignore[arg-type]
-                if writing.advance(kept.get) or not writing.drafts:
-                    raise EndedEarly("an answer has gone from the ledger: run the same command again to ask for it.")
-                drafts[item.number] = writing.drafts[0]
+    found = drafts_of(
+        AskOnce(sampling), Items(prompts), expected=len(prompts), engine=engine, ledger=ledger, progress=progress,
+    )  # fmt: skip
+    drafts = {item.number: draft for item, [draft] in found}
     return [drafts[number] for number in range(len(prompts))]
 
 

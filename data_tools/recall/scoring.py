@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_tools.errors import InputError
+from data_tools.intervals import wilson
 
 ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 REMOVED = str.maketrans("", "", string.punctuation)
@@ -28,8 +29,6 @@ SPACED = str.maketrans(dict.fromkeys(string.punctuation + "‘’´`", " "))
 RULES: dict[str, dict[int, str | None]] = {"squad": REMOVED, "triviaqa": SPACED}
 """Name -> what becomes of punctuation."""
 
-CONFIDENCE_Z = 1.959964
-"""Standard deviations on either side that hold 95% of a normal distribution."""
 RESAMPLES = 10_000
 SEED = 20_250_901
 
@@ -86,15 +85,8 @@ class Mean:
 
 
 def share(hits: Sequence[float]) -> Mean:
-    """Of values 0 and 1, with Wilson's interval, which stays in [0, 1] and is right for few questions, too.
-
-    Source: Wilson 1927, Probable inference, the law of succession, and statistical inference.
-    """
-    n, z2 = len(hits), CONFIDENCE_Z**2
-    p = sum(hits) / n
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    width = CONFIDENCE_Z / (1 + z2 / n) * (p * (1 - p) / n + z2 / (4 * n**2)) ** 0.5
-    return Mean(p, max(0.0, middle - width), min(1.0, middle + width))
+    """Of values 0 and 1, with Wilson's interval."""
+    return Mean(sum(hits) / len(hits), *wilson(round(sum(hits)), len(hits)))
 
 
 def mean(values: Sequence[float]) -> Mean:

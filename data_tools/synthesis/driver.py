@@ -9,13 +9,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any, Protocol
 
 from data_tools.errors import EndedEarly
 from data_tools.synthesis.engines.engine import Engine
 from data_tools.synthesis.ledger import Ledger, LedgerPart
 from data_tools.synthesis.recipe import Recipe, Seed
 from data_tools.synthesis.requests import Answer, Request, Unanswered
-from data_tools.synthesis.seeds import Seeds
 from data_tools.synthesis.writing import Writing
 
 OPEN_PARTS = 16
@@ -26,6 +26,13 @@ HOPELESS = 256
 
 Worth = Callable[[Writing], int]
 """Tokens that a finished seed brings to the budget."""
+
+
+class Dealt(Protocol):
+    """What a recipe is asked about, dealt to the parts of a ledger."""
+
+    def of_part(self, part: int, parts: int) -> Iterator[Any]:
+        """The seeds of one part, in order; or whatever else the recipe can write about, with a `hash` and a `draw`."""
 
 
 @dataclass(eq=False)
@@ -103,7 +110,7 @@ class Driver:
         self._waiting: dict[str, list[tuple[Part, Writing]]] = {}
         self._given_up: Counter[str] = Counter()
 
-    def ask(self, ledger: Ledger, parts: Iterable[int], seeds: Seeds, goal: int | None) -> Iterator[int]:
+    def ask(self, ledger: Ledger, parts: Iterable[int], seeds: Dealt, goal: int | None) -> Iterator[int]:
         """Fill these parts; yields the number of each that is filled, while the engine goes on with the others.
 
         Args:

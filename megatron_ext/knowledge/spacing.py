@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import numpy as np
 
-NORMAL_95 = 1.959964
-"""Standard deviations on either side of a normal mean that hold 95%."""
+from data_tools.intervals import wilson
+
 BINS = 4
 """Of the histogram, for each doubling of the interval."""
 QUANTILES = {"least": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "most": 1.0}
@@ -118,14 +118,6 @@ def worst_first(spacing: Spacing) -> np.ndarray:
     """Things by how rarely they are shown: never, once, then the longest interval first."""
     rarity = np.where(spacing.showings == 0, 0, np.where(spacing.showings == 1, 1, 2))
     return np.lexsort((-np.nan_to_num(spacing.interval), rarity))
-
-
-def wilson(hits: int, count: int) -> tuple[float, float]:
-    """95% interval of a share of which `hits` of `count` draws are known. Source: Wilson 1927."""
-    share, z2 = hits / count, NORMAL_95**2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = NORMAL_95 / (1 + z2 / count) * (share * (1 - share) / count + z2 / (4 * count**2)) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _spread(values: np.ndarray) -> dict[str, float] | None:

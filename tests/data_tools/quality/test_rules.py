@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from data_tools.intervals import wilson
 from data_tools.quality.documents import opened
-from data_tools.quality.intervals import wilson
 from data_tools.quality.overlap import Index, Item, described, write_index
 from data_tools.quality.runs import WordHashes, jaccard, repeated_run, share_found
 from data_tools.quality.self_bleu import groups_of, self_bleu

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from megatron_ext.knowledge.spacing import Spacing, figures, verdict, wilson, worst_first
+from megatron_ext.knowledge.spacing import Spacing, figures, verdict, worst_first
 
 SERIES = {0: [0, 100, 200], 1: [40], 2: [], 3: [5, 6, 5, 307]}
 """Thing -> steps; the last is shown twice in step 5."""
@@ -63,10 +63,3 @@ def test_what_is_shown_once_never_or_beyond_the_threshold_is_not_learnt(
 
 def test_the_worst_are_those_never_shown_then_once_then_by_their_interval(spacing: Spacing) -> None:
     assert worst_first(spacing).tolist() == [2, 1, 3, 0]
-
-
-def test_a_share_of_a_sample_has_wilsons_interval() -> None:
-    """Of 10 hits in 100: (0.1 + 0.0192) / 1.0384 -+ 0.0596, by hand."""
-    assert wilson(10, 100) == pytest.approx((0.0552, 0.1744), abs=1e-4)
-    assert wilson(0, 10)[0] == 0
-    assert wilson(10, 10)[1] == pytest.approx(1)
