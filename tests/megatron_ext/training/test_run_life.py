@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from megatron_ext.training.tracking import EVENTS, WANDB_ID
-from tests.support import losses, make_corpus, run_settings, start
+from tests.support import losses, make_corpus, run_settings, start, wait_for_step
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +37,26 @@ def test_a_stop_asked_for_while_the_run_starts_ends_it_cleanly_without_a_checkpo
     assert not list((run / "checkpoints").glob("step_*"))
 
 
+@pytest.mark.slow
 def test_a_run_that_hangs_ends_with_status_1_and_leaves_its_stacks(corpus, tmp_path):
     run = tmp_path / "run"
-    process = start(run, run_settings(corpus, steps=2, limits={"hang_minutes": 0.0005}))  # less than any start takes
-    assert process.wait(timeout=120) == 1
+    process = start(run, run_settings(corpus, steps=5000, limits={"hang_minutes": 0.5}), processes=2)
+    wait_for_step(run, process, 3)
+    other = rank_of(process, 1)
+    os.kill(other, signal.SIGSTOP)  # its neighbour waits in a collective from now on
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, printed
     stacks = (run / "stacks" / "rank_00000.txt").read_text()
-    assert stacks.startswith("since ")
     assert "most recent call first" in stacks
+    assert "all_reduce" in stacks or "forward" in stacks
+
+
+def rank_of(process, number):
+    """The process of a rank, below the command that started it."""
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
+    environments = {child: Path(f"/proc/{child}/environ").read_bytes().split(b"\0") for child in children.split()}
+    [found] = [int(child) for child, settings in environments.items() if f"RANK={number}".encode() in settings]
+    return found
 
 
 def test_a_run_that_diverges_stops_with_status_1_and_names_its_steps(corpus, tmp_path):
