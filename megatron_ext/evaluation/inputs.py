@@ -76,6 +76,20 @@ def tokenizer_of(config: RunConfig, *, where: str) -> Tokenizer:
     return Tokenizer.load(folders[0], threads=False)  # every rank encodes
 
 
+def require_stride(stride: int | None, config: RunConfig) -> None:
+    """Refuse windows that would leave tokens out between them.
+
+    Raises:
+        InputError: they would.
+    """
+    window = config.batch.sequence_length
+    if stride is not None and stride > window:
+        raise InputError(
+            where="--stride", found=str(stride), expected=f"at most {window}, the tokens of a row of the run",
+            fix="Choose a smaller stride, such as half of that.",
+        )  # fmt: skip
+
+
 def has_tokenizer(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (MODEL, HF_MODEL))
 

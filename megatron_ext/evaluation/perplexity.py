@@ -4,7 +4,6 @@ Nats per token compare models of one tokenizer, bits per byte models of any. Whi
 them says stretches.py; the ends of documents count as tokens.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ import numpy as np
 
 from data_tools.corpus.indexed import IndexedCorpus
 from data_tools.errors import InputError
-from data_tools.files import write_whole
 from data_tools.text.tokenizer import Tokenizer
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch, stack
@@ -22,8 +20,6 @@ from megatron_ext.data.rows import Row, filling_row, row_of
 from megatron_ext.evaluation.inputs import has_tokenizer
 from megatron_ext.evaluation.scores import bits_per_byte
 from megatron_ext.evaluation.stretches import chunks, stretches
-
-RESULTS = "results.json"
 
 
 def perplexity(
@@ -35,24 +31,19 @@ def perplexity(
         model: this rank's chunks.
         config: of the model's run.
         corpus: opened.
-        stride: tokens between windows; None: they don't overlap.
+        stride: tokens between windows, at most those of a row; None: windows don't overlap.
         by_document: whether each document is predicted on its own.
 
     Returns:
         "loss" (nats per token), "perplexity", "tokens" (that were predicted), "documents", "window", "stride".
 
     Raises:
-        InputError: the stride is longer than a window, or there is nothing to predict.
+        InputError: there is nothing to predict.
     """
     from megatron_ext.knowledge.probes import Measure
 
     window = config.batch.sequence_length
     stride = stride or window
-    if stride > window:
-        raise InputError(
-            where="--stride", found=str(stride), expected=f"at most {window}, the tokens of a row of the run",
-            fix="Choose a smaller stride, such as half of that.",
-        )  # fmt: skip
     nats, tokens = 0.0, 0
     for chunk in chunks(stretches(corpus, window=window, stride=stride, by_document=by_document)):
         targets = np.array([span.target for span in chunk])
@@ -97,17 +88,6 @@ def windows(corpus: IndexedCorpus, sequence_length: int) -> Iterator[Row]:
         mask = np.zeros(sequence_length, dtype=np.float32)
         mask[: len(part) - 1] = 1.0
         yield row_of(tokens, mask)
-
-
-def record(run: Path, name: str, value: Any) -> None:
-    """Put one result into a run's `results.json`, beside the others."""
-    write_whole(run / RESULTS, json.dumps(recorded(run) | {name: value}, indent=1) + "\n")
-
-
-def recorded(run: Path) -> dict[str, Any]:
-    """What a run's `results.json` holds so far."""
-    path = run / RESULTS
-    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def opened(run: Path, config: RunConfig) -> list[Any]:

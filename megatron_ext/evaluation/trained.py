@@ -7,22 +7,19 @@ A run's model is read once for all that is asked of it. Results are put beside w
     tasks        name -> its numbers; of every item `<run>/evaluation/<task>.jsonl` says more
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
-from data_tools.files import write_whole
 from megatron_ext import platform
 from megatron_ext.checkpoint.folders import require_latest
 from megatron_ext.config import RunConfig
 from megatron_ext.evaluation.inputs import Wanted, configs_of, read_tasks, tokenizer_of
-from megatron_ext.evaluation.perplexity import opened, perplexity, record, recorded, with_bytes
+from megatron_ext.evaluation.perplexity import opened, perplexity, with_bytes
+from megatron_ext.evaluation.results import record, record_items, record_within
 from megatron_ext.evaluation.scores import details
 from megatron_ext.evaluation.tasks import Task
-
-FOLDER = "evaluation"
 
 
 def evaluate(
@@ -80,15 +77,14 @@ def _evaluate_run(
             for task, scores in zip(tasks, answers.scores(logprobs).values(), strict=True)
         }
         if keep:
-            record(run, "tasks", recorded(run).get("tasks", {}) | results["tasks"])
+            record_within(run, "tasks", results["tasks"])
             for task, found_C, tokens_C in zip(tasks, logprobs, answers.tokens, strict=True):
-                lines = "".join(json.dumps(row) + "\n" for row in details(task, found_C, tokens_C))
-                write_whole(run / FOLDER / f"{task.name}.jsonl", lines)
+                record_items(run, task.name, list(details(task, found_C, tokens_C)))
     return results
 
 
 def _keep_heldout(run: Path, wanted: Wanted, found: dict[str, float]) -> None:
     placed = found | {"checkpoint": require_latest(run).name}
-    record(run, "perplexity", recorded(run).get("perplexity", {}) | {wanted.reading: placed})
+    record_within(run, "perplexity", {wanted.reading: placed})
     if wanted.stride is None and not wanted.by_document:
         record(run, "heldout", found)

@@ -51,9 +51,14 @@ def alone(place):
 def results(place, alone):
     files = ["--tasks", place / "choices.jsonl", "--tasks", place / "texts.jsonl"]
     command("eval", place / "asked", "--heldout", place / "corpus", *files)
+    return read_results(place)
+
+
+@pytest.fixture(scope="module")
+def readings(place, results):
     command("eval", place / "asked", "--heldout", place / "corpus", "--stride", 4)
     command("eval", place / "asked", "--heldout", place / "corpus", "--by-document")
-    return json.loads((place / "asked" / "results.json").read_text())
+    return read_results(place)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +75,10 @@ def plain(place, alone):
         return logits.log_softmax(-1)[range(target), [int(token) for token in tokens[-target:]]].sum().item()
 
     return logprob
+
+
+def read_results(place):
+    return json.loads((place / "asked" / "results.json").read_text())
 
 
 def settings(place, layout=None, *, every=2):
@@ -103,6 +112,7 @@ def test_the_last_evaluation_in_the_loop_is_that_of_the_finished_run(place, resu
             assert last[f"{task}/{metric}"] == pytest.approx(found[metric], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_what_is_scored_has_the_probability_that_the_exported_model_gives_it(place, results, plain):
     tokenizer = Tokenizer.load(place / "tokenizer")
     rows = [json.loads(line) for line in (place / "asked" / "evaluation" / "choices.jsonl").open()]
@@ -116,9 +126,10 @@ def test_what_is_scored_has_the_probability_that_the_exported_model_gives_it(pla
     assert results["tasks"]["choices"]["checkpoint"] == f"step_{STEPS:08d}"
 
 
-def test_documents_on_their_own_have_the_loss_of_each_behind_an_end(place, results, plain):
+@pytest.mark.slow
+def test_documents_on_their_own_have_the_loss_of_each_behind_an_end(place, readings, plain):
     corpus = IndexedCorpus(place / "corpus" / CORPUS_PREFIX)
-    found = results["perplexity"]["corpus, by document"]
+    found = readings["perplexity"]["corpus, by document"]
     nats = 0.0
     for number in range(len(corpus)):
         tokens = [corpus.document(number)[-1], *corpus.document(number)]
@@ -133,17 +144,18 @@ def test_documents_on_their_own_have_the_loss_of_each_behind_an_end(place, resul
     assert found["bits_per_byte"] == pytest.approx(nats / math.log(2) / size, rel=1e-5)
 
 
-def test_windows_that_overlap_predict_each_token_with_more_before_it(place, results, plain):
+@pytest.mark.slow
+def test_windows_that_overlap_predict_each_token_with_more_before_it(place, readings, plain):
     corpus = IndexedCorpus(place / "corpus" / CORPUS_PREFIX)
     tokens = corpus.tokens(0, corpus.token_count)
     nats = -plain(tokens[:17], 16)
     for start in range(4, len(tokens) - 13, 4):
         part = tokens[start : start + 17]
         nats -= plain(part, len(part) - 13)
-    found = results["perplexity"]["corpus, stride 4"]
-    assert found["tokens"] == corpus.token_count - 1 == results["heldout"]["tokens"]
+    found = readings["perplexity"]["corpus, stride 4"]
+    assert found["tokens"] == corpus.token_count - 1 == readings["heldout"]["tokens"]
     assert found["loss"] == pytest.approx(nats / found["tokens"], rel=1e-5)
-    assert results["heldout"]["loss"] == results["perplexity"]["corpus"]["loss"] != found["loss"]
+    assert readings["heldout"]["loss"] == readings["perplexity"]["corpus"]["loss"] != found["loss"]
 
 
 @pytest.mark.slow
