@@ -18,6 +18,8 @@ import yaml
 from data_tools.errors import InputError
 from megatron_ext.evaluation.results import record_items, record_within
 
+LIBRARIES = ("lm_eval", "accelerate")
+"""The second is what the first needs for models of Hugging Face."""
 SHOTS = {"arc_challenge": 0, "arc_easy": 0, "sciq": 0, "winogrande": 0, "triviaqa": 1, "webqs": 1}
 """As in Synthetic Bootstrapped Pretraining; other tasks have lm-eval's own number."""
 SPLITS = ("test", "validation", "train")
@@ -34,9 +36,10 @@ def require_benchmarks(names: Sequence[str], offline_data: Path | None) -> None:
     Raises:
         InputError: lm-eval isn't installed, has no such task, or the folder has no data for one.
     """
-    if importlib.util.find_spec("lm_eval") is None:
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
         raise InputError(
-            where="--benchmarks", found="no lm-eval on this machine", expected="the library that has the benchmarks",
+            where="--benchmarks", found=f"no {missing[0]} on this machine", expected="lm-eval, with its benchmarks",
             fix="pip install 'megatron_ext[eval]', or ask task files with --tasks.",
         )  # fmt: skip
     for name in names if offline_data else ():
@@ -88,10 +91,9 @@ def ask(
         if offline_data:
             for name in names:
                 _localise(Path(scratch), name, Path(manager.task_index[name].yaml_path), offline_data)
-            manager = TaskManager(include_path=scratch)
-        language_model = HFLM(
-            pretrained=str(model), dtype="auto", batch_size="auto" if is_available() else ROWS_AT_ONCE
-        )
+            manager = TaskManager(include_path=scratch, include_defaults=False)
+        rows, device = ("auto", "cuda") if is_available() else (ROWS_AT_ONCE, "cpu")
+        language_model = HFLM(pretrained=str(model), dtype="auto", batch_size=rows, device=device)
         for name in names:
             given = SHOTS.get(name) if shots is None else shots
             everything = simple_evaluate(

@@ -1,6 +1,6 @@
 """Our numbers are lm-eval's: the same model and items, asked in a run's layout here and of its export there.
 
-Needs lm-eval (`pip install megatron_ext[eval]`). SmolLM2 and the real questions come from PyPI; else that test is skipped.
+Needs lm-eval (`pip install megatron_ext[eval]`). SmolLM2 and the real questions come from PyPI; else it is skipped.
 """
 
 import json
