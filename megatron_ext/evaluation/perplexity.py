@@ -1,10 +1,9 @@
-"""Held-out loss of trained runs, on any corpus, in any layout.
+"""How well a model predicts a corpus, in any layout: nats per token, and bits per byte where the tokenizer is known.
 
-The corpus is read as one stream of tokens, document after document, in windows of the run's sequence length that do
-not overlap. Every token but the stream's first is predicted exactly once; the last window is padded and masked.
+Nats per token compare models of one tokenizer, bits per byte models of any. Which tokens are predicted with what before
+them says stretches.py; the ends of documents count as tokens.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,49 +12,75 @@ from typing import Any
 import numpy as np
 
 from data_tools.corpus.indexed import IndexedCorpus
-from data_tools.files import write_whole
-from megatron_ext import platform
+from data_tools.errors import InputError
+from data_tools.text.tokenizer import Tokenizer
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch, stack
 from megatron_ext.data.rows import Row, filling_row, row_of
-from megatron_ext.evaluation.inputs import check_inputs
-from megatron_ext.training.loop import Progress
-from megatron_ext.training.step import forward_backward
-
-RESULTS = "results.json"
+from megatron_ext.evaluation.inputs import has_tokenizer
+from megatron_ext.evaluation.scores import bits_per_byte
+from megatron_ext.evaluation.stretches import chunks, stretches
 
 
-def evaluate(runs: list[Path], heldout: Path, *, progress: Progress | None = None) -> dict[str, dict[str, float]]:
-    """Held-out loss of each run's newest checkpoint; also written to `<run>/results.json`.
-
-    All runs share one layout, and this is called by every rank.
+def perplexity(
+    model: list[Any], config: RunConfig, corpus: IndexedCorpus, *, stride: int | None = None, by_document: bool = False
+) -> dict[str, float]:
+    """What a model makes of a corpus. Called by every rank; the same on all.
 
     Args:
-        runs: run folders.
-        heldout: corpus folder.
-        progress: called with (runs done, runs in all).
+        model: this rank's chunks.
+        config: of the model's run.
+        corpus: opened.
+        stride: tokens between windows, at most those of a row; None: windows don't overlap.
+        by_document: whether each document is predicted on its own.
 
     Returns:
-        Run folder -> {"loss": nats per token, "perplexity", "tokens", "documents"}.
+        "loss" (nats per token), "perplexity", "tokens" (that were predicted), "documents", "window", "stride".
 
     Raises:
-        InputError: a run or the corpus is missing, or the runs differ in layout.
+        InputError: there is nothing to predict.
     """
-    configs, corpus = check_inputs(runs, heldout)
-    platform.start(configs[0].layout, seed=configs[0].seed)
-    try:
-        results = {}
-        for done, (run, config) in enumerate(zip(runs, configs, strict=True), start=1):
-            results[str(run)] = _evaluate_run(run, config, corpus)
-            if progress and platform.is_first_rank():
-                progress(done, len(runs))
-        return results
-    finally:
-        platform.stop()
+    from megatron_ext.knowledge.probes import Measure
+
+    window = config.batch.sequence_length
+    stride = stride or window
+    nats, tokens = 0.0, 0
+    for chunk in chunks(stretches(corpus, window=window, stride=stride, by_document=by_document)):
+        targets = np.array([span.target for span in chunk])
+        nats -= float((Measure(config, chunk)(model).astype(np.float64) * targets).sum())
+        tokens += int(targets.sum())
+    if not tokens:
+        raise InputError(
+            where=str(corpus.prefix.parent), found="one token", expected="text to predict", fix="Name another corpus."
+        )
+    loss = nats / tokens
+    return {
+        "loss": loss, "perplexity": math.exp(min(700.0, loss)), "tokens": tokens, "documents": len(corpus),
+        "window": window, "stride": stride,
+    }  # fmt: skip
+
+
+def with_bytes(found: dict[str, float], corpus: IndexedCorpus, *, by_document: bool) -> dict[str, float]:
+    """The same with "bytes" of the text that was predicted and "bits_per_byte", if the corpus has its tokenizer."""
+    folder = corpus.prefix.parent
+    if not has_tokenizer(folder):
+        return found
+    size = _text_bytes(corpus, Tokenizer.load(folder), by_document=by_document)
+    return {**found, "bytes": size, "bits_per_byte": bits_per_byte(found["loss"] * found["tokens"], size)}
+
+
+def _text_bytes(corpus: IndexedCorpus, tokenizer: Tokenizer, *, by_document: bool) -> int:
+    """Bytes of UTF-8 of all documents, whose ends have none; as one stream without the first token's."""
+    skipped = 0 if by_document else 1
+    sizes = (
+        len(tokenizer.decode(corpus.document(number)[skipped if number == 0 else 0 : -1].tolist()).encode())
+        for number in range(len(corpus))
+    )
+    return sum(sizes)
 
 
 def windows(corpus: IndexedCorpus, sequence_length: int) -> Iterator[Row]:
-    """Every window of the corpus; the last one is padded."""
+    """Every window of the corpus as one stream, none overlapping; the last one is padded."""
     for start in range(0, corpus.token_count - 1, sequence_length):
         part = corpus.tokens(start, min(start + sequence_length + 1, corpus.token_count))
         tokens = np.zeros(sequence_length + 1, dtype=np.int64)
@@ -63,27 +88,6 @@ def windows(corpus: IndexedCorpus, sequence_length: int) -> Iterator[Row]:
         mask = np.zeros(sequence_length, dtype=np.float32)
         mask[: len(part) - 1] = 1.0
         yield row_of(tokens, mask)
-
-
-def _evaluate_run(run: Path, config: RunConfig, corpus: IndexedCorpus) -> dict[str, float]:
-    import torch
-
-    model = opened(run, config)
-    with torch.no_grad():
-        found = forward_backward(model, share(list(windows(corpus, config.batch.sequence_length)), config), config,
-                                 forward_only=True)  # fmt: skip
-    loss, tokens = found.loss, found.trained
-    heldout = {"loss": loss, "perplexity": math.exp(loss), "tokens": tokens, "documents": len(corpus)}
-    if platform.is_first_rank():
-        record(run, "heldout", heldout)
-    return heldout
-
-
-def record(run: Path, name: str, value: Any) -> None:
-    """Put one result into a run's `results.json`, beside the others."""
-    path = run / RESULTS
-    known = json.loads(path.read_text()) if path.exists() else {}
-    write_whole(path, json.dumps(known | {name: value}, indent=1) + "\n")
 
 
 def opened(run: Path, config: RunConfig) -> list[Any]:

@@ -18,7 +18,8 @@ from megatron_ext import platform
 from megatron_ext.config import RunConfig
 from megatron_ext.data.rows import Row, row_of
 from megatron_ext.evaluation.inputs import check_inputs
-from megatron_ext.evaluation.perplexity import opened, record, share
+from megatron_ext.evaluation.perplexity import opened, share
+from megatron_ext.evaluation.results import record
 from megatron_ext.training.step import forward_backward
 
 FIRST_BUCKET = 64
