@@ -7,6 +7,7 @@ YAML and turns everything that is wrong with a file into an `InputError` that na
 
 from megatron_ext.config.comparison import ComparisonConfig
 from megatron_ext.config.data import BlendConfig, PhaseConfig, SourceConfig
+from megatron_ext.config.evaluation import EvaluationConfig
 from megatron_ext.config.experiment import (
     DataConfig,
     ExperimentConfig,
@@ -36,6 +37,7 @@ __all__ = [
     "ComparisonConfig",
     "DataConfig",
     "Duration",
+    "EvaluationConfig",
     "ExperimentConfig",
     "KnowledgeConfig",
     "LayoutConfig",
