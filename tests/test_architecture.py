@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "megatron_ext.checkpoint": STATE,
     "megatron_ext.convert": STATE | {"data_tools.text.encoders"},
     "megatron_ext.training": STATE,
-    "megatron_ext.evaluation": RUN,
+    "megatron_ext.evaluation": RUN | {"megatron_ext.knowledge"},
     "megatron_ext.knowledge": RUN | {"megatron_ext.report"},
     "megatron_ext.report": CONFIG,
     "megatron_ext.sweep": CONFIG,

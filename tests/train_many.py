@@ -11,7 +11,8 @@ import torch
 
 from data_tools.processes import die_with_parent
 from megatron_ext.config import load_run
-from megatron_ext.knowledge.probes import observe
+from megatron_ext.evaluation import answers
+from megatron_ext.knowledge import probes
 from megatron_ext.training.lifecycle import StopRequest
 from megatron_ext.training.run import train
 
@@ -28,4 +29,5 @@ if __name__ == "__main__":
         config = load_run(run_file)
         meet(run_file.with_suffix(".store"))
         with StopRequest() as request:
-            train(config, run_file.with_suffix(""), request=request, observe=observe(config))
+            observers = [*probes.observe(config), *answers.observe(config)]
+            train(config, run_file.with_suffix(""), request=request, observe=observers)

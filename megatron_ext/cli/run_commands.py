@@ -1,16 +1,16 @@
-"""The commands about runs and experiments: plan, train, eval, report, demo. Parse, call, print.
+"""The commands about runs: plan, train, report, demo; `eval` is in eval_commands.py. Parse, call, print.
 
-`train` and `eval` are given to a user as one command and run as several processes: called outside of ranks they check
-what can be checked without torch, then start themselves again once for each rank.
+`train` is given to a user as one command and runs as several processes: called outside of ranks it checks what can be
+checked without torch, then starts itself again once for each rank.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from megatron_ext.cli.eval_commands import evaluate
 from megatron_ext.cli.output import Progress, print_result, print_table, say, shown
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def train(
 
         from data_tools.files import locked
         from launch.slurm import NoAnswerError, require_free
+        from megatron_ext.evaluation.inputs import require_tasks
         from megatron_ext.knowledge.asked import require_askable
         from megatron_ext.training.preflight import check
 
@@ -113,6 +114,7 @@ def train(
         require_askable(config, output)
         with suppress(NoAnswerError):  # where Slurm is silent, the lock of the folder is all there is
             require_free(output, besides=os.environ.get("SLURM_JOB_ID"))
+        require_tasks(config)
         arguments = ["train", str(run), "--output", str(output)] + ["--json"] * as_json
         with locked(output):
             raise typer.Exit(run_ranks(arguments, processes=processes))
@@ -121,71 +123,15 @@ def train(
 
     die_with_parent()
     with StopRequest() as request:  # before torch is imported, which takes seconds
-        from megatron_ext.knowledge.probes import observe
+        from megatron_ext.evaluation import answers
+        from megatron_ext.knowledge import probes
         from megatron_ext.training.run import train as train_run
 
         with Progress("training", unit="steps") as progress:
-            finished = train_run(config, output, request=request, progress=progress.update, observe=observe(config))
+            observers = [*probes.observe(config), *answers.observe(config)]
+            finished = train_run(config, output, request=request, progress=progress.update, observe=observers)
     if _is_first_rank():
         _print_end(output, finished=finished, as_json=as_json)
-
-
-def evaluate(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
-    heldout: Annotated[Path, typer.Option(help="Folder of the held-out corpus.")],
-    by_position: Annotated[
-        bool, typer.Option("--by-position", help="Instead, the loss by position on documents that fill a row.")
-    ] = False,
-    ensemble: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Instead, the loss of the runs together, written to this file.")
-    ] = None,
-    processes: Processes = 1,
-    as_json: AsJson = False,
-) -> None:
-    """Held-out loss of the newest checkpoint of each run; also written to results.json in its folder.
-
-    \b
-    Example: megatron-ext eval runs/demo/arms/baseline runs/demo/arms/sbp --heldout runs/demo/corpus_heldout
-    Example: megatron-ext eval runs/seed1 runs/seed2 runs/seed3 --heldout corpora/heldout --ensemble runs/ensemble.json
-    """
-    from megatron_ext.cli.local import inside_ranks, run_ranks
-    from megatron_ext.config import require_ranks
-
-    if not inside_ranks():
-        from megatron_ext.evaluation.inputs import check_inputs
-
-        layout = check_inputs(runs, heldout)[0][0].layout
-        require_ranks(layout, processes, where=f"{runs[0]}, key 'layout'")
-        arguments = ["eval", *map(str, runs), "--heldout", str(heldout)] + ["--json"] * as_json
-        arguments += ["--by-position"] * by_position + (["--ensemble", str(ensemble)] if ensemble else [])
-        raise typer.Exit(run_ranks(arguments, processes=processes))
-
-    with Progress("evaluation", unit="passes") as progress:
-        results = _results(runs, heldout, by_position=by_position, ensemble=ensemble, progress=progress)
-    if _is_first_rank():
-        print_result(results, as_json=as_json)
-
-
-def _results(
-    runs: list[Path], heldout: Path, *, by_position: bool, ensemble: Path | None, progress: Progress
-) -> dict[str, Any]:
-    from megatron_ext.evaluation import ensemble as ensembles
-    from megatron_ext.evaluation import perplexity, positions
-    from megatron_ext.report.laws import described, fit_or_reason
-
-    if by_position:
-        return positions.evaluate_positions(runs, heldout)
-    if ensemble is None:
-        return perplexity.evaluate(runs, heldout, progress=progress.update)
-    losses = ensembles.evaluate_ensemble(runs, heldout, progress=progress.update)
-    result = {"members": [str(run) for run in runs], "losses": losses} | described(
-        fit_or_reason(range(1, len(losses) + 1), losses, what="members")
-    )
-    if _is_first_rank():
-        from data_tools.files import write_whole
-
-        write_whole(ensemble, json.dumps(result, indent=1) + "\n")
-    return result
 
 
 def report(

@@ -9,6 +9,7 @@ names its line and its remedy.
 from megatron_ext.config.cluster import ClusterConfig
 from megatron_ext.config.comparison import ComparisonConfig
 from megatron_ext.config.data import BlendConfig, PhaseConfig, SourceConfig
+from megatron_ext.config.evaluation import EvaluationConfig
 from megatron_ext.config.experiment import (
     DataConfig,
     ExperimentConfig,
@@ -40,6 +41,7 @@ __all__ = [
     "ComparisonConfig",
     "DataConfig",
     "Duration",
+    "EvaluationConfig",
     "ExperimentConfig",
     "KnowledgeConfig",
     "LayoutConfig",

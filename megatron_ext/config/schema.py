@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 
 from megatron_ext.config.data import BlendConfig, PhaseConfig, SourceConfig
+from megatron_ext.config.evaluation import EvaluationConfig
 from megatron_ext.config.fields import STRICT, AnyPath, UnfitError, require_whole
 from megatron_ext.config.knowledge import KnowledgeConfig, require_room
 from megatron_ext.config.model import LayoutConfig, ModelConfig, require_layout
@@ -72,6 +73,8 @@ class RunConfig:
     """Folder of the tokenizer, kept beside exports and used to show samples."""
     knowledge: KnowledgeConfig | None = None
     """Facts that are shown at planned steps and asked for as the run trains. None: none are."""
+    evaluation: EvaluationConfig | None = None
+    """Tasks that the model is asked as it trains. None: none are."""
 
     @property
     def mixture(self) -> tuple[PhaseConfig, ...]:
