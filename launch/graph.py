@@ -86,9 +86,7 @@ def draw(stages: Stages, columns: Mapping[str, Sequence[str]], heads: Sequence[s
     drawn = tree(stages)
     rows = [["stage", *heads], *([line, *columns[name]] for name, line in drawn.items())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 def read_graph(folder: Path) -> dict[str, Any]:
