@@ -179,10 +179,11 @@ def submit(
         for name, job in plan.jobs.items():
             needs = plan.stages[name].needs
             options = [f"--job-name={config.name}-{name}", *_after([ids[need] for need in needs if need in ids])]
-            if isinstance(job, Job):
-                ids[name] = submission.queue(job, starts[name], options).id
-            else:
-                ids[name] = slurm.submit(job.script, options)
+            try:
+                queued = isinstance(job, Job) and submission.queue(job, starts[name], options)
+                ids[name] = queued.id if queued else slurm.submit(job.script, options)
+            except InputError as error:
+                raise _of_a_part(error, name, graph["stages"], plan) from None
             log = job.log.replace("%j", ids[name]).replace("%A", ids[name])
             graph["stages"][name] = {
                 "job": ids[name], "needs": list(needs), "log": log, "tasks": getattr(job, "tasks", 1),
@@ -289,6 +290,15 @@ def _prepared(plan: Plan, runs: Mapping[str, RunConfig]) -> dict[str, str]:
         remove_artifact(plan.submission)
         raise
     return starts
+
+
+def _of_a_part(error: InputError, name: str, queued: Mapping[str, Any], plan: Plan) -> InputError:
+    """Of a stage that Slurm refused after it had taken others."""
+    before = [stage for stage in plan.jobs if stage in queued and stage != name]
+    return InputError(
+        where=f"stage {name}", found=str(error).splitlines()[0], expected="a job",
+        fix=f"{len(before)} stages are queued. Launch again: it goes on with those that are missing.",
+    )  # fmt: skip
 
 
 def _after(jobs: Sequence[str]) -> list[str]:

@@ -22,11 +22,12 @@ WANDB_SECONDS = 5.0
 VERDICT = "quality.json"
 
 
-def checkpoints_fit(needed: Mapping[Path, int]) -> str:
+def checkpoints_fit(needed: Mapping[Path, int], *, here: bool) -> str:
     """Refuse runs whose checkpoints don't fit on the disk.
 
     Args:
         needed: run folder -> bytes of the checkpoints that it keeps, and of the one that is being written.
+        here: whether these are the disks that the runs will write to; elsewhere, what is short is only said.
 
     Raises:
         InputError: all runs on one disk need more than is free there.
@@ -39,13 +40,14 @@ def checkpoints_fit(needed: Mapping[Path, int]) -> str:
     said = []
     for place, size in by_disk.values():
         free = shutil.disk_usage(place).free
-        if size > free:
+        if size > free and here:
             raise InputError(
                 where=f"disk of {place}", found=f"{free / GIB:,.0f} GiB free",
                 expected=f"{size / GIB:,.0f} GiB for checkpoints",
                 fix="Free some space, choose another disk, or lower checkpoint.keep.",
             )  # fmt: skip
-        said.append(f"{size / GIB:,.1f} of {free / GIB:,.0f} GiB free at {place}")
+        short = "not " if size > free else ""
+        said.append(f"{size / GIB:,.1f} GiB, which {place} {short}has ({free / GIB:,.0f} free)")
     return ", ".join(said)
 
 

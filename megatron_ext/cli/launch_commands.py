@@ -71,7 +71,8 @@ def _launch_run(
     if verify:
         _verify(config)
     result = {"run": str(job.run), "nodes": job.nodes, "ranks": job.ranks, "notice_seconds": job.notice}
-    result |= run_cost(config, job) | _preflight({file.stem: config}, {file.stem: job}, cluster, verdicts)
+    result |= run_cost(config, job)
+    result |= _preflight({file.stem: config}, {file.stem: job}, cluster, verdicts, here=not dry_run)
     if dry_run:
         script = render(job)
         if as_json:
@@ -115,7 +116,7 @@ def _launch_experiment(
             _verify(runs[name])
     costs = stage_costs(plan, config, runs, cluster)
     result = {"folder": str(plan.folder), "stages": costs, **arms(demo, runs, costs)}
-    result |= {"preflight": _preflight({name: runs[name] for name in jobs}, jobs, cluster, verdicts)}
+    result |= {"preflight": _preflight({name: runs[name] for name in jobs}, jobs, cluster, verdicts, here=not dry_run)}
     if not dry_run and plan.jobs:
         experiment.check(plan, runs)
         ids = experiment.submit(plan, config, runs, cluster, settings=settings)
@@ -128,9 +129,9 @@ def _launch_experiment(
 def _show(plan: "Plan", result: Mapping[str, Any]) -> None:
     from launch.graph import draw
 
-    heads = ("size", "tokens", "flops", "hours", "node_hours", "state")
+    heads = ("size", "tokens", "flops", "hours", "starts", "node_hours", "state")
     columns = {
-        name: [_short(cost[head]) for head in heads] for name, cost in result["stages"].items()
+        name: [_short(cost.get(head)) for head in heads] for name, cost in result["stages"].items()
     }  # fmt: skip
     say(draw(plan.stages, columns, [head.replace("_", "-") for head in heads]))
     total = sum(cost["node_hours"] or 0 for cost in result["stages"].values())
@@ -169,22 +170,29 @@ def _require_documents(files: tuple[Path, ...]) -> None:
 
 
 def _preflight(
-    runs: Mapping[str, "RunConfig"], jobs: Mapping[str, "Job"], cluster: "ClusterConfig", verdicts: list[str]
-) -> dict[str, Any]:
+    runs: Mapping[str, "RunConfig"], jobs: Mapping[str, "Job"], cluster: "ClusterConfig", verdicts: list[str], *,
+    here: bool,
+) -> dict[str, Any]:  # fmt: skip
     from launch.preflight import checkpoints_fit, memory_fits, wandb_says
     from megatron_ext.plan.cost import checkpoint_bytes, memory_per_gpu
 
-    keeps = {jobs[name].run: (run.checkpoint.keep + 1) * checkpoint_bytes(run) for name, run in runs.items()}
+    keeps = {jobs[name].run: _kept(run) * checkpoint_bytes(run) for name, run in runs.items()}
     memory = [
         memory_fits(name, memory_per_gpu(run, jobs[name].ranks)["total"], cluster.gpu_memory)
         for name, run in runs.items()
     ]
     modes = dict.fromkeys(run.tracking.wandb for run in runs.values())
     told = {
-        "checkpoints": checkpoints_fit(keeps), "memory": "; ".join(memory),
+        "checkpoints": checkpoints_fit(keeps, here=here), "memory": "; ".join(memory),
         "wandb": "; ".join(wandb_says(mode) for mode in modes),
     }  # fmt: skip
     return told | ({"quality": "; ".join(verdicts)} if verdicts else {})
+
+
+def _kept(config: "RunConfig") -> int:
+    """Checkpoints on the disk at the end of a run: the newest, those that stay, and one that is being written."""
+    each = config.checkpoint.keep_every
+    return config.checkpoint.keep + 1 + (config.steps // each if each else 0)
 
 
 def _verify(config: "RunConfig") -> None:
