@@ -11,7 +11,7 @@ from megatron_ext.config.cluster import NodeCheckConfig
 if TYPE_CHECKING:
     import torch
 
-JOIN_SECONDS = 60
+JOIN_SECONDS = 120
 """For all nodes to find each other; one that has a fault of its own doesn't come."""
 PORT_OFFSET = 10_000
 """The ranks listen on MASTER_PORT themselves, seconds later."""

@@ -79,7 +79,7 @@ class NodeCheckConfig:
     """Of the median bandwidth between nodes; below it on every link that it has, a node is left out."""
     least_gigabytes_per_second: Positive | None = None
     """The same as an absolute bound. None: only the share counts."""
-    seconds: PositiveInt = 180
+    seconds: PositiveInt = 300
     """For the whole check; a node that has said nothing by then is left out."""
     most_excluded: PositiveInt = 8
     """Nodes of one job that are left out; with more of them the reason lies elsewhere, and the job ends."""

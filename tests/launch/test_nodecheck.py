@@ -104,6 +104,7 @@ def test_a_job_is_given_up_where_leaving_nodes_out_would_not_help(nodes, said, r
     assert said in (run / "crash_loop.txt").read_text()
 
 
+@pytest.mark.slow
 def test_nodes_measure_clock_and_bandwidth_with_each_other(run, tmp_path):
     (tmp_path / "cluster.yaml").write_text(
         "{partition: p, gpus_per_node: 0, ranks_per_node: 1, node_check: {link_megabytes: 4, write_megabytes: 2}}"
@@ -118,7 +119,7 @@ def test_nodes_measure_clock_and_bandwidth_with_each_other(run, tmp_path):
         )
         for rank in range(3)
     ]  # fmt: skip
-    lines = [line for node in nodes for line in node.communicate(timeout=120)[0].splitlines()]
+    lines = [line for node in nodes for line in node.communicate(timeout=600)[0].splitlines()]
     names = ["n0", "n1", "n2"]
     assert judge(lines, run, CLUSTER, names, "7", restart=0) == 0
     kept = [json.loads(line) for line in (run / "launch" / "nodes.jsonl").read_text().splitlines()]
