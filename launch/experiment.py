@@ -20,65 +20,13 @@ from data_tools.errors import InputError
 from data_tools.files import locked, remove_artifact, whole_or_nothing
 from launch import attempts, slurm, submission
 from launch.graph import Stage, Stages, read_graph, unfinished, write_graph
-from launch.job import Job, container_options, inside, template
+from launch.job import Job
 from launch.snapshot import keep_code
+from launch.stage import EXPERIMENT_FILE, StageJob, render, stage_command
 from megatron_ext.config import ExperimentConfig, RunConfig, as_dict
 from megatron_ext.config.cluster import ClusterConfig
 
-EXPERIMENT_FILE, CLUSTER_FILE = "experiment.yaml", "cluster.yaml"
-NOTICE = 120
-"""Seconds before its time limit at which a stage is ended: shards and answers are kept as they are finished."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageJob:
-    """A stage that is no training: one task, or an array of them, on one node each."""
-
-    name: str
-    stage: Stage
-    folder: Path
-    """Experiment folder."""
-    submission: Path
-    cluster: ClusterConfig
-    tasks: int = 1
-    gpus: int = 1
-    """Of each task, of a stage that takes GPUs."""
-
-    @property
-    def script(self) -> Path:
-        return self.submission / f"{self.name}.sh"
-
-    @property
-    def nodes(self) -> int:
-        return 1
-
-    @property
-    def cpus(self) -> int | None:
-        """Of a task; None leaves it to Slurm."""
-        if self.stage.takes == "cpus":
-            return self.cluster.small.cpus
-        each = self.cluster.cpus_per_rank
-        return each and each * (self.cluster.ranks_of_a_node if self.stage.takes == "node" else self.gpus)
-
-    @property
-    def workers(self) -> int:
-        """Processes that share out the work of one task."""
-        return self.cluster.small.cpus if self.stage.parted and self.stage.takes == "cpus" else 1
-
-    @property
-    def threads(self) -> int:
-        processes = self.cluster.ranks_of_a_node if self.stage.takes == "node" else self.workers
-        return max(1, (self.cpus or 1) // processes)
-
-    @property
-    def command(self) -> list[str]:
-        return [*stage_command(self.submission, self.folder, self.name), "--workers", str(self.workers),
-                "--processes", str(self.cluster.ranks_of_a_node)]  # fmt: skip
-
-    @property
-    def log(self) -> str:
-        """%A is the job's id, %a the number of the task."""
-        return f"{self.submission}/{self.name}".replace("%", "%%") + (".%A_%a.log" if self.tasks > 1 else ".%j.log")
+CLUSTER_FILE = "cluster.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +42,10 @@ class Plan:
     """Stages that have a job already -> its id."""
 
 
-def stage_command(kept: Path, folder: Path, name: str) -> list[str]:
-    """The module and its arguments that do a stage, with the settings of a submission."""
-    return ["megatron_ext", "stage", str(kept / EXPERIMENT_FILE), str(folder), name]
-
-
 def plan_experiment(
-    config: ExperimentConfig, folder: Path, cluster: ClusterConfig, stages: Stages, *, nodes: int | None, settings: str
-) -> Plan:
+    config: ExperimentConfig, folder: Path, cluster: ClusterConfig, stages: Stages, *, nodes: int | None, settings: str,
+    dry_run: bool = False,
+) -> Plan:  # fmt: skip
     """The jobs of what is missing.
 
     Args:
@@ -112,6 +56,7 @@ def plan_experiment(
         nodes: of trainings for which the experiment names none.
         settings: hash of all that changes the outcome. With others than last time every stage is queued: each finds
             in its manifest whether there is anything to do.
+        dry_run: nothing will be queued: where Slurm can't be asked, no job is taken to be live.
 
     Raises:
         InputError: the experiment sizes a stage that isn't there or can't be parted so, or stages of other settings
@@ -120,7 +65,7 @@ def plan_experiment(
     folder = folder.absolute()
     _require_known(config, stages)
     graph = read_graph(folder)
-    live = _live(graph)
+    live = _live(graph, dry_run=dry_run)
     changed = graph["settings"] not in (None, settings)
     if changed and live:
         name, job = next(iter(live.items()))
@@ -149,7 +94,7 @@ def check(plan: Plan, runs: Mapping[str, RunConfig]) -> None:
     small = [job for job in plan.jobs.values() if isinstance(job, StageJob)]
     partitions = slurm.partitions() if small else {}
     for job in small:
-        wanted = _partition(job)
+        wanted = job.partition
         if wanted not in partitions:
             raise InputError(
                 where=f"partition of stage {job.name}", found=wanted,
@@ -193,39 +138,6 @@ def submit(
     return ids
 
 
-def render(job: StageJob) -> str:
-    """The batch script of a stage."""
-    return template("stage.sh.j2").render(
-        job=job, cluster=job.cluster, options=sbatch_options(job), container=container_options(job.cluster),
-        inside=inside(job.cluster),
-    )  # fmt: skip
-
-
-def sbatch_options(job: StageJob) -> list[str]:
-    """One a line of the script's head."""
-    cluster, small, takes = job.cluster, job.cluster.small, job.stage.takes
-    gpus = {"cpus": 0, "gpu": min(job.gpus, cluster.gpus_per_node), "node": cluster.gpus_per_node}[takes]
-    named = {
-        "job-name": job.name,
-        "partition": _partition(job),
-        "account": cluster.account,
-        "qos": cluster.qos,
-        "nodes": 1,
-        "ntasks": 1,
-        "cpus-per-task": job.cpus,
-        "gpus-per-node": gpus or None,
-        "mem": None if takes == "node" else small.memory,
-        "time": cluster.time_limit if takes == "node" else small.time_limit or cluster.time_limit,
-        "array": f"0-{job.tasks - 1}" if job.tasks > 1 else None,
-        "exclude": ",".join(cluster.exclude) or None,
-        "signal": f"B:USR1@{NOTICE}",
-        "open-mode": "append",
-        "output": f'"{job.log}"',
-    }
-    further = cluster.options if takes == "node" else small.options
-    return [f"--{name}={value}" for name, value in named.items() if value is not None] + ["--requeue", *further]
-
-
 def _job(
     config: ExperimentConfig, name: str, stage: Stage, folder: Path, kept: Path, cluster: ClusterConfig,
     nodes: int | None,
@@ -257,10 +169,15 @@ def _require_known(config: ExperimentConfig, stages: Stages) -> None:
             )  # fmt: skip
 
 
-def _live(graph: Mapping[str, Any]) -> dict[str, str]:
-    """Stages whose last job is still in the queue. Without Slurm here, none is known."""
+def _live(graph: Mapping[str, Any], *, dry_run: bool) -> dict[str, str]:
+    """Stages whose last job is still in the queue."""
     ids = {name: stage["job"] for name, stage in graph["stages"].items()}
-    states = slurm.states(list(ids.values())) if ids else {}
+    try:
+        states = slurm.states(list(ids.values()))
+    except slurm.NoAnswerError:
+        if not dry_run:
+            raise
+        states = {}
     return {name: job for name, job in ids.items() if job in states}
 
 
@@ -303,7 +220,3 @@ def _of_a_part(error: InputError, name: str, queued: Mapping[str, Any], plan: Pl
 
 def _after(jobs: Sequence[str]) -> list[str]:
     return [f"--dependency=afterok:{':'.join(jobs)}", "--kill-on-invalid-dep=yes"] if jobs else []
-
-
-def _partition(job: StageJob) -> str:
-    return (job.stage.takes == "cpus" and job.cluster.small.partition) or job.cluster.partition

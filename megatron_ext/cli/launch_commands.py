@@ -104,7 +104,9 @@ def _launch_experiment(
 
     config = load_experiment(file)
     stages, settings = {name: stage for name, (_, stage) in STAGES.items()}, _settings(config)
-    plan = experiment.plan_experiment(config, folder, cluster, stages, nodes=nodes, settings=settings)
+    plan = experiment.plan_experiment(
+        config, folder, cluster, stages, nodes=nodes, settings=settings, dry_run=dry_run
+    )  # fmt: skip
     demo = Demo(config, plan.folder)
     runs = {name: planned_run(demo, name) for name in RUNS}
     jobs = {name: job for name, job in plan.jobs.items() if isinstance(job, Job)}
@@ -149,13 +151,18 @@ def _short(value: Any) -> str:
 
 
 def _require_trainable(runs: Mapping[str, "RunConfig"], jobs: Mapping[str, "Job"]) -> None:
-    """What of a run can be refused while the stages before it have made nothing yet."""
+    """What of a run can be refused before the stages before it are done; its corpora too, once they are there."""
+    from data_tools.corpus.manifest import is_finished
     from launch.submission import check_folders
     from megatron_ext.training.fit import require_divisible
+    from megatron_ext.training.preflight import check_data
 
     for name, job in jobs.items():
         require_divisible(runs[name], ranks=job.ranks)
         check_folders(job, runs[name])
+        sources = runs[name].sources.values()
+        if all(is_finished(path) for source in sources for path in (source.corpus, source.pairs) if path):
+            check_data(runs[name])
 
 
 def _require_documents(files: tuple[Path, ...]) -> None:

@@ -7,8 +7,9 @@ from data_tools.corpus.manifest import is_finished, read_manifest
 
 if TYPE_CHECKING:
     from launch.attempts import Pace
-    from launch.experiment import Plan, StageJob
+    from launch.experiment import Plan
     from launch.job import Job
+    from launch.stage import StageJob
     from megatron_ext.cli.demo_runs import Demo
     from megatron_ext.config import ClusterConfig, ExperimentConfig, RunConfig
 

@@ -8,8 +8,9 @@ import yaml
 
 from data_tools.errors import InputError
 from launch import preflight
-from launch.experiment import plan_experiment, render, sbatch_options
+from launch.experiment import plan_experiment
 from launch.graph import Stage, draw, unfinished
+from launch.stage import render, sbatch_options
 from megatron_ext.cli.demo_stages import STAGES
 from megatron_ext.cli.main import main
 from megatron_ext.config import load_cluster, load_experiment
@@ -150,3 +151,16 @@ def test_a_board_that_cannot_be_reached_is_told(monkeypatch):
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     assert "can't be reached" in preflight.wandb_says("online")
     assert preflight.wandb_says("offline") == "offline"
+
+
+def test_what_was_launched_elsewhere_can_be_seen_where_there_is_no_slurm_and_is_not_launched_again(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "x" / "launch").mkdir(parents=True)
+    (tmp_path / "x" / "launch" / "graph.json").write_text('{"settings": "s", "stages": {"clean": {"job": "7"}}}')
+    monkeypatch.setenv("PATH", "/nowhere")
+    config, cluster = load_experiment(EXPERIMENTS / "sbp_1t.yaml"), load_cluster(H100)
+    plan = plan_experiment(config, tmp_path / "x", cluster, OF_DEMO, nodes=None, settings="s", dry_run=True)
+    assert list(plan.jobs) == list(OF_DEMO)
+    with pytest.raises(InputError, match="no such command"):
+        plan_experiment(config, tmp_path / "x", cluster, OF_DEMO, nodes=None, settings="s")
