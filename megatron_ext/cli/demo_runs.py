@@ -28,6 +28,8 @@ class Demo:
     folder: Path
     crew: Team = HERE
     """Who does work that can be parted."""
+    synthesized: bool = True
+    """Whether a synthetic corpus that is there is the one that the SBP arm will train on."""
 
     def at(self, name: str) -> Path:
         return self.folder / name
@@ -56,7 +58,7 @@ def synthetic_tokens(demo: Demo) -> int:
     """
     length, corpus = demo.config.batch.sequence_length, demo.at("corpus_synthetic")
     asked = int(demo.config.synthetic_share * demo.config.budget_tokens)
-    available = read_manifest(corpus).counts["tokens"] if is_finished(corpus) else asked
+    available = read_manifest(corpus).counts["tokens"] if demo.synthesized and is_finished(corpus) else asked
     if synthetic := min(available, asked) // length * length:
         return synthetic
     raise InputError(

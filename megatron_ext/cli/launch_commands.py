@@ -107,7 +107,7 @@ def _launch_experiment(
     plan = experiment.plan_experiment(
         config, folder, cluster, stages, nodes=nodes, settings=settings, dry_run=dry_run
     )  # fmt: skip
-    demo = Demo(config, plan.folder)
+    demo = Demo(config, plan.folder, synthesized="synthesis" not in plan.jobs)
     runs = {name: planned_run(demo, name) for name in RUNS}
     jobs = {name: job for name, job in plan.jobs.items() if isinstance(job, Job)}
     _require_trainable(runs, jobs)

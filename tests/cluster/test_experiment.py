@@ -20,7 +20,7 @@ SMALL = {
         "learning_rate": 0.0003, "tokens": 2 * 8192,
         "batch": {"sequence_length": 4096, "global_batch": 2, "micro_batch": 1},
     },
-    "synthesis": {"documents": 24, "max_new_tokens": 16, "shingle": 1000},
+    "synthesis": {"documents": 24, "max_new_tokens": 32, "shingle": 1000},
     "checkpoint": {"every": 2},
     "jobs": {"synthesis": {"tasks": 2}, "corpora": {"tasks": 2}, "baseline": {"nodes": 2}},
 }  # fmt: skip
