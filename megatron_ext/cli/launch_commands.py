@@ -110,7 +110,7 @@ def _launch_experiment(
     demo = Demo(config, plan.folder, synthesized="synthesis" not in plan.jobs)
     runs = {name: planned_run(demo, name) for name in RUNS}
     jobs = {name: job for name, job in plan.jobs.items() if isinstance(job, Job)}
-    _require_trainable(runs, jobs)
+    _require_trainable(plan, runs, jobs)
     if "clean" in plan.jobs and not dry_run:
         _require_documents(config.corpus)
     if verify:
@@ -150,9 +150,8 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, int) and value >= FLOPS else shown(value)
 
 
-def _require_trainable(runs: Mapping[str, "RunConfig"], jobs: Mapping[str, "Job"]) -> None:
-    """What of a run can be refused before the stages before it are done; its corpora too, once they are there."""
-    from data_tools.corpus.manifest import is_finished
+def _require_trainable(plan: "Plan", runs: Mapping[str, "RunConfig"], jobs: Mapping[str, "Job"]) -> None:
+    """What of a run can be refused before the stages before it are done; and all of it once they are."""
     from launch.submission import check_folders
     from megatron_ext.training.fit import require_divisible
     from megatron_ext.training.preflight import check_data
@@ -160,8 +159,7 @@ def _require_trainable(runs: Mapping[str, "RunConfig"], jobs: Mapping[str, "Job"
     for name, job in jobs.items():
         require_divisible(runs[name], ranks=job.ranks)
         check_folders(job, runs[name])
-        sources = runs[name].sources.values()
-        if all(is_finished(path) for source in sources for path in (source.corpus, source.pairs) if path):
+        if not set(plan.stages[name].needs) & set(plan.jobs):
             check_data(runs[name])
 
 
