@@ -81,14 +81,13 @@ def test_a_graph_of_jobs_ends_in_its_report_and_goes_on_with_what_is_missing_if_
     assert len(first) == 14
     experiment.wait()
     assert (experiment.folder / "arms" / "oracle" / "manifest.json").exists(), experiment.logs()
-    assert slurm.job_state(first["embeddings"]) == "FAILED"
-    assert slurm.job_state(first["report"]) == "CANCELLED"  # it could never have started
     assert not (experiment.folder / "embeddings").exists()
+    assert not list(experiment.folder.glob("launch/0001/neighbors.*.log"))  # cancelled: it could never have started
 
     second = experiment.launch()
     experiment.wait()
     assert (experiment.folder / "report.html").exists(), experiment.logs()
-    assert {slurm.job_state(job) for job in second.values()} == {"COMPLETED"}
+    assert slurm.job_state(second["report"]) == "COMPLETED"
     assert len(list(experiment.folder.glob("launch/0002/synthesis.*.log"))) == 2
     assert {name for name in first if first[name] == second[name]} == {
         "clean", "split", "tokenizer", "corpora", "baseline", "oracle",
