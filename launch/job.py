@@ -8,10 +8,14 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_tools.errors import InputError
 from launch.attempt import EXIT_AGAIN, SCRIPT
 from megatron_ext.config.cluster import ClusterConfig
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 TEMPLATES = Path(__file__).with_name("templates")
 RUN_FILE = "run.yaml"
@@ -30,6 +34,8 @@ class Job:
     nodes: int
     notice: int
     """Seconds before the time limit at which the run is told to save."""
+    prepare: tuple[str, ...] = ()
+    """Of a stage of an experiment: the command of ours that writes its run file, once the stages before it are done."""
 
     @property
     def ranks(self) -> int:
@@ -56,6 +62,14 @@ def require_notice(job: Job) -> None:
 
 def render(job: Job) -> str:
     """The batch script."""
+    return template(f"{SCRIPT}.j2").render(
+        job=job, cluster=job.cluster, options=sbatch_options(job), cpus=_cpus_per_task(job), again=EXIT_AGAIN,
+        container=container_options(job.cluster), inside=inside(job.cluster),
+    )  # fmt: skip
+
+
+def template(name: str) -> "Template":
+    """One of the templates of scripts."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -63,10 +77,8 @@ def render(job: Job) -> str:
         lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
     environment.filters["quoted"] = lambda value: shlex.quote(str(value))
-    return environment.get_template(f"{SCRIPT}.j2").render(
-        job=job, cluster=job.cluster, options=sbatch_options(job), cpus=_cpus_per_task(job), again=EXIT_AGAIN,
-        container=_container_options(job.cluster), inside=_inside(job.cluster),
-    )  # fmt: skip
+    environment.filters["command"] = shlex.join
+    return environment.get_template(name)
 
 
 def sbatch_options(job: Job) -> list[str]:
@@ -99,7 +111,7 @@ def _cpus_per_task(job: Job) -> int | None:
     return each if job.cluster.launcher == "srun" else each * job.cluster.ranks_of_a_node
 
 
-def _container_options(cluster: ClusterConfig) -> str:
+def container_options(cluster: ClusterConfig) -> str:
     """Of srun, where pyxis starts containers."""
     container = cluster.container
     if container is None or container.runtime != "pyxis":
@@ -107,7 +119,7 @@ def _container_options(cluster: ClusterConfig) -> str:
     return f'--container-image="{container.image}" --container-mounts="{_mounts(cluster)}"'
 
 
-def _inside(cluster: ClusterConfig) -> str:
+def inside(cluster: ClusterConfig) -> str:
     """Before a command, where what starts containers is a command too."""
     container = cluster.container
     if container is None or container.runtime != "apptainer":

@@ -44,14 +44,14 @@ def partitions() -> dict[str, Partition]:
 
 
 def states(ids: Sequence[str]) -> Mapping[str, str]:
-    """Job -> its state (PENDING, RUNNING, ...), of those that Slurm still has in its queue.
+    """Job -> its state (PENDING, RUNNING, ...), of those that Slurm still has in its queue; of an array, one task's.
 
     Raises:
         NoAnswerError: as for `partitions`.
     """
     if not ids:
         return {}
-    answer = _ask(["squeue", "--noheader", f"--jobs={','.join(ids)}", "--format=%A|%T"], gone=UNKNOWN_JOB)
+    answer = _ask(["squeue", "--noheader", f"--jobs={','.join(ids)}", "--format=%F|%T"], gone=UNKNOWN_JOB)
     return dict(line.split("|", 1) for line in answer.splitlines())
 
 
@@ -83,13 +83,13 @@ def expected_start(script: Path) -> str:
     return _sbatch("--test-only", str(script)).replace("sbatch: ", "").strip().splitlines()[-1]
 
 
-def submit(script: Path) -> str:
-    """Queue a script; its job's id.
+def submit(script: Path, options: Sequence[str] = ()) -> str:
+    """Queue a script, with options besides its own; its job's id.
 
     Raises:
         InputError: Slurm refuses it.
     """
-    return _sbatch("--parsable", str(script)).splitlines()[-1].split(";")[0]
+    return _sbatch("--parsable", *options, str(script)).splitlines()[-1].split(";")[0]
 
 
 def seconds_of(limit: str) -> float:

@@ -11,7 +11,8 @@ A folder is kept for every submission; the newest counts.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,18 +108,42 @@ def submit(job: Job, config: RunConfig) -> Submitted:
         InputError: Slurm refuses it, or another launch is at work; nothing was queued, and nothing is left.
     """
     with locked(job.run):
-        keep(job, config)
-        script = job.submission / SCRIPT
-        try:
-            start = slurm.expected_start(script)
-            number = slurm.submit(script)
-        except InputError:
-            remove_artifact(job.submission)
-            raise
-        record = {"job": number, "script": content_hash(script)}
-        write_whole(job.submission / attempts.SUBMISSION, json.dumps(record) + "\n")
-        (job.run / attempts.CRASH_LOOP).unlink(missing_ok=True)
+        return queue(job, prepare(job, config))
+
+
+def prepare(job: Job, config: RunConfig) -> str:
+    """Keep what a job is made of; returns when Slurm would start it. The caller holds the folder's lock.
+
+    Raises:
+        InputError: Slurm would refuse it; nothing is left.
+    """
+    keep(job, config)
+    with _nothing_left(job):
+        return slurm.expected_start(job.submission / SCRIPT)
+
+
+def queue(job: Job, start: str, options: Sequence[str] = ()) -> Submitted:
+    """Queue what was prepared, with further options of sbatch.
+
+    Raises:
+        InputError: Slurm refuses it; nothing is left.
+    """
+    script = job.submission / SCRIPT
+    with _nothing_left(job):
+        number = slurm.submit(script, options)
+    record = {"job": number, "script": content_hash(script)}
+    write_whole(job.submission / attempts.SUBMISSION, json.dumps(record) + "\n")
+    (job.run / attempts.CRASH_LOOP).unlink(missing_ok=True)
     return Submitted(id=number, log=job.submission / f"{number}.log", expected_start=start)
+
+
+@contextmanager
+def _nothing_left(job: Job) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        remove_artifact(job.submission)
+        raise
 
 
 def keep(job: Job, config: RunConfig) -> None:

@@ -16,7 +16,7 @@ from megatron_ext.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
-    ["demo"], ["plan"], ["train"], ["eval"], ["report"], ["sweep"], ["compare"], ["launch"], ["status"],
+    ["demo"], ["plan"], ["train"], ["eval"], ["report"], ["sweep"], ["compare"], ["launch"], ["stage"], ["status"],
     ["quality"], ["concepts"],
     ["convert", "import"], ["convert", "export"],
     *(["knowledge", name] for name in ("report", "intervals", "recall")),

@@ -50,18 +50,24 @@ class Ledger:
         """
         self.folder = folder
         path = folder / SETTINGS
-        if folder.exists() and not path.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
-            raise InputError(
-                where=str(folder), found=f"a folder without {SETTINGS}", expected="a ledger, or a path that is free",
-                fix="Name another folder with --ledger.",
-            )  # fmt: skip
         with locked(folder, wait=60):  # the tasks of an array open it together
             if not path.exists():
+                _require_free(folder)
                 write_whole(path, json.dumps({"parts": max(1, min(expected // REQUESTS_OF_A_PART, MOST_PARTS))}))
         self.parts = int(json.loads(path.read_text())["parts"])
 
     def file(self, part: int) -> Path:
         return self.folder / f"part-{part:04d}.jsonl"
+
+
+def _require_free(folder: Path) -> None:
+    """Refuse a folder that holds anything but what a killed process has left of a ledger."""
+    left = SETTINGS + ".partial"
+    if folder.exists() and any(entry.name != left and not entry.name.startswith(".") for entry in folder.iterdir()):
+        raise InputError(
+            where=str(folder), found=f"a folder without {SETTINGS}", expected="a ledger, or a path that is free",
+            fix="Name another folder with --ledger.",
+        )  # fmt: skip
 
 
 class LedgerPart:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from data_tools.errors import InputError
 from data_tools.files import locked, remove_artifact, write_whole
-from megatron_ext.cli.demo_stages import FOLDERS, STAGES, Demo, RunFailed
+from megatron_ext.cli.demo_runs import Demo
+from megatron_ext.cli.demo_stages import STAGES, RunFailed
 from megatron_ext.cli.output import say
 from megatron_ext.config import ExperimentConfig, as_dict, load_experiment, require_ranks
 
@@ -42,18 +43,23 @@ def run_demo(experiment: Path, output: Path, *, quick: bool = False, force: list
 
 
 def _run_stages(demo: Demo, *, quick: bool, force: list[str]) -> None:
-    config, output = demo.config, demo.folder
     _forget(demo, force)
+    describe(demo, quick=quick)
+    for number, (name, (do, stage)) in enumerate(STAGES.items(), start=1):
+        started = time.monotonic()
+        say(f"[{number:2}/{len(STAGES)}] {name}: {stage.title}")
+        summary = do(demo)
+        say(f"        {summary} ({time.monotonic() - started:.1f} s)")
+
+
+def describe(demo: Demo, *, quick: bool = False) -> None:
+    """Write down what the experiment is: `experiment.json`, which the report reads."""
+    config = demo.config
     described = {
         "name": config.name, "seed": config.seed, "budget_tokens": config.budget_tokens,
         "processes": config.processes, "quick": quick, "config": as_dict(config),
     }  # fmt: skip
-    write_whole(output / "experiment.json", json.dumps(described, indent=1) + "\n")
-    for number, (name, (stage, title)) in enumerate(STAGES.items(), start=1):
-        started = time.monotonic()
-        say(f"[{number:2}/{len(STAGES)}] {name}: {title}")
-        summary = stage(demo)
-        say(f"        {summary} ({time.monotonic() - started:.1f} s)")
+    write_whole(demo.at("experiment.json"), json.dumps(described, indent=1) + "\n")
 
 
 def shortened(config: ExperimentConfig) -> ExperimentConfig:
@@ -69,7 +75,8 @@ def shortened(config: ExperimentConfig) -> ExperimentConfig:
         tuning=replace(tuning, tokens=part(tuning.tokens, QUICK["tuning"], tuning.batch.tokens_per_step)),
         synthesis=replace(
             synthesis,
-            documents=max(1, int(synthesis.documents * QUICK["documents"])),
+            documents=synthesis.documents and max(1, int(synthesis.documents * QUICK["documents"])),
+            budget_tokens=synthesis.budget_tokens and max(1, int(synthesis.budget_tokens * QUICK["documents"])),
             max_new_tokens=max(1, int(synthesis.max_new_tokens * QUICK["new_tokens"])),
         ),
     )
@@ -82,5 +89,6 @@ def _forget(demo: Demo, force: list[str]) -> None:
                 where="--force", found=repr(name), expected="one of " + ", ".join(STAGES), fix="Name a stage."
             )
     for name in force:
-        for folder in FOLDERS.get(name, (name,)):
+        stage = STAGES[name][1]
+        for folder in (*stage.made_by(name), *stage.kept):
             remove_artifact(demo.at(folder))

@@ -6,42 +6,27 @@ folder finished if that was made from the same inputs and settings.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from data_tools.corpus.manifest import Manifest, is_finished, read_manifest, run_step
-from data_tools.errors import InputError
 from data_tools.files import remove_artifact, write_whole
+from data_tools.workers import OthersAtWork
+from launch.graph import Stage
+from megatron_ext.cli.demo_runs import ARMS, Demo, write_run_file
 from megatron_ext.cli.local import run_ranks
 from megatron_ext.cli.output import Progress
-from megatron_ext.config import ExperimentConfig, RunConfig, as_dict, load_run
-
-SYNTHETIC_SHARE = 0.375
-"""Most of the SBP arm's budget that is synthetic: 75B of 200B tokens in the paper."""
+from megatron_ext.config import RunConfig, as_dict, load_run
 
 
 class RunFailed(Exception):
     """A stage's own processes ended badly; what they printed says why."""
 
 
-@dataclass(frozen=True)
-class Demo:
-    """The stages' common ground."""
-
-    config: ExperimentConfig
-    folder: Path
-
-    def at(self, name: str) -> Path:
-        return self.folder / name
-
-
 def _clean(demo: Demo) -> str:
     from data_tools.steps.clean import clean
 
-    counts = clean(demo.config.corpus, demo.at("clean"), replace=True).counts
+    counts = clean(demo.config.corpus, demo.at("clean"), replace=True, crew=demo.crew).counts
     return _counted(counts)
 
 
@@ -52,7 +37,7 @@ def _split(demo: Demo) -> str:
     return _counted(
         split(
             demo.at("clean"), demo.at("split"), heldout_share=data.heldout_share, subset_share=data.subset_share,
-            seed=demo.config.seed, replace=True,
+            seed=demo.config.seed, replace=True, crew=demo.crew,
         ).counts
     )  # fmt: skip
 
@@ -60,16 +45,25 @@ def _split(demo: Demo) -> str:
 def _tokenizer(demo: Demo) -> str:
     from data_tools.text.training import train_tokenizer
 
-    documents = [demo.at("split") / "train"]
-    vocabulary = demo.config.data.vocabulary
-    return _counted(train_tokenizer(documents, demo.at("tokenizer"), vocabulary=vocabulary, replace=True).counts)
+    data = demo.config.data
+    return _counted(
+        train_tokenizer(
+            [demo.at("split") / "train"], demo.at("tokenizer"), vocabulary=data.vocabulary, share=data.tokenizer_share,
+            replace=True,
+        ).counts
+    )  # fmt: skip
 
 
 def _corpora(demo: Demo) -> str:
     """All documents but the held-out ones, the subset, and the held-out ones, tokenized."""
-    counts = {}
+    counts, left = {}, None
     for name, part in (("corpus_all", "train"), ("corpus_subset", "subset"), ("corpus_heldout", "heldout")):
-        counts[name] = _tokenize(demo, demo.at("split") / part, name).counts["tokens"]
+        try:
+            counts[name] = _tokenize(demo, demo.at("split") / part, name).counts["tokens"]
+        except OthersAtWork as others:  # a task of an array does its share of all three before it leaves
+            left = others
+    if left is not None:
+        raise left
     return ", ".join(f"{name} {tokens:,} tokens" for name, tokens in counts.items())
 
 
@@ -77,7 +71,7 @@ def _tokenize(demo: Demo, documents: Path, name: str) -> Manifest:
     from data_tools.steps.tokenize import tokenize
 
     longest = demo.config.data.max_tokens
-    return tokenize([documents], demo.at("tokenizer"), demo.at(name), max_tokens=longest, replace=True)
+    return tokenize([documents], demo.at("tokenizer"), demo.at(name), max_tokens=longest, replace=True, crew=demo.crew)
 
 
 def _embeddings(demo: Demo) -> str:
@@ -86,7 +80,7 @@ def _embeddings(demo: Demo) -> str:
     with Progress("embedding", unit="documents") as progress:
         manifest = embed(
             demo.at("corpus_subset"), demo.at("embeddings"), model=demo.config.pairing.embedding_model, replace=True,
-            progress=progress.update,
+            crew=demo.crew, progress=progress.update,
         )  # fmt: skip
     return _counted(manifest.counts)
 
@@ -94,8 +88,8 @@ def _embeddings(demo: Demo) -> str:
 def _neighbors(demo: Demo) -> str:
     from data_tools.steps.neighbors import neighbors
 
-    top_k = demo.config.pairing.top_k
-    return _counted(neighbors(demo.at("embeddings"), demo.at("neighbors"), top_k=top_k, replace=True).counts)
+    top_k, crew = demo.config.pairing.top_k, demo.crew
+    return _counted(neighbors(demo.at("embeddings"), demo.at("neighbors"), top_k=top_k, replace=True, crew=crew).counts)
 
 
 def _pairs(demo: Demo) -> str:
@@ -105,29 +99,17 @@ def _pairs(demo: Demo) -> str:
     manifest = pairs(
         demo.at("corpus_subset"), demo.at("neighbors"), demo.at("pairs"),
         min_similarity=pairing.min_similarity, shingle=pairing.shingle,
-        max_tokens=demo.config.tuning.batch.sequence_length, replace=True,
+        max_tokens=demo.config.tuning.batch.sequence_length, replace=True, crew=demo.crew,
     )  # fmt: skip
     return _counted(manifest.counts)
 
 
 def _baseline(demo: Demo) -> str:
-    real = {"corpus": demo.at("corpus_subset"), "tokens": demo.config.budget_tokens}
-    return _train(demo, "arms/baseline", _arm(demo, {"real": real}))
+    return _train(demo, "baseline", "arms/baseline")
 
 
 def _synthesizer(demo: Demo) -> str:
-    tuning = demo.config.tuning
-    source = {
-        "corpus": demo.at("corpus_subset"), "pairs": demo.at("pairs"), "kind": "pairs", "tokens": tuning.tokens,
-    }  # fmt: skip
-    settings = _arm(demo, {"pairs": source}) | {
-        "batch": as_dict(tuning.batch),
-        "schedule": {
-            "peak_lr": tuning.learning_rate, "end_lr": tuning.learning_rate, "warmup": 0.0, "decay": "constant",
-        },
-        "init_from": str(demo.at("arms/baseline").resolve()),
-    }  # fmt: skip
-    return _train(demo, "synthesizer", settings)
+    return _train(demo, "synthesizer", "synthesizer")
 
 
 def _synthesis(demo: Demo) -> str:
@@ -140,41 +122,30 @@ def _synthesis(demo: Demo) -> str:
 
     settings, corpus = demo.config.synthesis, demo.at("corpus_subset")
     sampling = Sampling(settings.temperature, settings.top_p, settings.max_new_tokens)
-    engine = EngineChoice(model=engine_model(str(demo.at("synthesizer")), corpus), batch=settings.batch)
+    engine = EngineChoice(
+        model=engine_model(str(demo.at("synthesizer")), corpus), kind=settings.engine, batch=settings.batch,
+        tensor_parallel=settings.tensor_parallel,
+    )  # fmt: skip
     with Progress("synthesis", unit="seeds") as progress:
         manifest = synthesize(
             corpus, demo.at("corpus_synthetic"), recipe=SBP(variants=settings.variants, sampling=sampling),
             engine=engine, filters=Filters.of("sbp", shingle=settings.shingle), documents=settings.documents,
-            seed=demo.config.seed, replace=True, progress=progress.update,
+            budget_tokens=settings.budget_tokens, seed=demo.config.seed, replace=True, crew=demo.crew,
+            progress=progress.update,
         )  # fmt: skip
     return _counted(manifest.counts)
 
 
 def _sbp(demo: Demo) -> str:
-    """Every synthetic token once, up to the paper's share; the real documents for the rest of the budget."""
-    length, budget = demo.config.batch.sequence_length, demo.config.budget_tokens
-    available = read_manifest(demo.at("corpus_synthetic")).counts["tokens"]
-    synthetic = min(available, int(SYNTHETIC_SHARE * budget)) // length * length
-    sources: dict[str, dict[str, Any]] = {
-        "real": {"corpus": demo.at("corpus_subset"), "tokens": budget - synthetic},
-        "synthetic": {"corpus": demo.at("corpus_synthetic"), "tokens": synthetic, "max_epochs": 1},
-    }
-    if not synthetic:
-        raise InputError(
-            where=str(demo.at("corpus_synthetic")), found=f"{available} synthetic tokens",
-            expected=f"at least one sample of {length}",
-            fix="Ask for more documents: synthesis.documents in the experiment file.",
-        )  # fmt: skip
-    return _train(demo, "arms/sbp", _arm(demo, sources))
+    return _train(demo, "sbp", "arms/sbp")
 
 
 def _oracle(demo: Demo) -> str:
-    everything = {"corpus": demo.at("corpus_all"), "tokens": demo.config.budget_tokens}
-    return _train(demo, "arms/oracle", _arm(demo, {"real": everything}))
+    return _train(demo, "oracle", "arms/oracle")
 
 
 def _evaluation(demo: Demo) -> str:
-    arms = [demo.at(f"arms/{name}") for name in ("baseline", "sbp", "oracle")]
+    arms = [demo.at(f"arms/{name}") for name in ARMS]
     heldout = demo.at("corpus_heldout")
 
     def build(scratch: Path) -> dict[str, Any]:
@@ -212,20 +183,9 @@ def _cost(demo: Demo) -> dict[str, int]:
     return {"tuning_flops": tuning, "synthesis_flops": synthesis}
 
 
-def _arm(demo: Demo, sources: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A run's settings: what the arms share, and the sources in which they differ."""
-    shared = as_dict(demo.config)
-    keys = ("model", "batch", "schedule", "optimizer", "layout", "checkpoint", "tracking", "limits", "seed")
-    resolved = {
-        name: {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in source.items()}
-        for name, source in sources.items()
-    }
-    return {"sources": resolved} | {key: shared[key] for key in keys}
-
-
-def _train(demo: Demo, name: str, settings: dict[str, Any]) -> str:
-    folder, run_file = demo.at(name), demo.at(f"configs/{Path(name).name}.yaml")
-    write_whole(run_file, yaml.safe_dump(settings, sort_keys=False))
+def _train(demo: Demo, stage: str, name: str) -> str:
+    folder = demo.at(name)
+    run_file = write_run_file(demo, stage, demo.at(f"configs/{stage}.yaml"))
     config = load_run(run_file)
     if not _is_this_run(folder, config):
         remove_artifact(folder)
@@ -256,28 +216,42 @@ def _counted(counts: dict[str, Any]) -> str:
     )
 
 
-STAGES: dict[str, tuple[Callable[[Demo], str], str]] = {
-    "clean": (_clean, "normalise the documents and drop what can't be used"),
-    "split": (_split, "hold out documents, choose the baseline's subset"),
-    "tokenizer": (_tokenizer, "train a SentencePiece BPE"),
-    "corpora": (_corpora, "write the indexed corpora"),
-    "embeddings": (_embeddings, "embed the subset's documents"),
-    "neighbors": (_neighbors, "find each document's neighbours"),
-    "pairs": (_pairs, "keep related pairs that are not near-duplicates"),
-    "baseline": (_baseline, "pretrain on the subset, repeated"),
-    "synthesizer": (_synthesizer, "tune the baseline on d2 given d1"),
-    "synthesis": (_synthesis, "sample new documents from drawn ones"),
-    "sbp": (_sbp, "pretrain on real documents repeated and synthetic ones once"),
-    "oracle": (_oracle, "pretrain on all documents"),
-    "evaluation": (_evaluation, "held-out loss of each arm"),
-    "report": (_report, "write the page"),
-}
-
-FOLDERS = {
-    "corpora": ("corpus_all", "corpus_subset", "corpus_heldout"),
-    "baseline": ("arms/baseline",),
-    "sbp": ("arms/sbp",),
-    "oracle": ("arms/oracle",),
-    "synthesis": ("corpus_synthetic", "corpus_synthetic.ledger"),
-}
-"""Folders of a stage, where they are not named like it."""
+STAGES: dict[str, tuple[Callable[[Demo], str], Stage]] = {
+    "clean": (_clean, Stage("normalise the documents and drop what can't be used", parted=True)),
+    "split": (_split, Stage("hold out documents, choose the baseline's subset", ("clean",), parted=True)),
+    "tokenizer": (_tokenizer, Stage("train a SentencePiece BPE", ("split",))),
+    "corpora": (
+        _corpora,
+        Stage(
+            "write the indexed corpora", ("tokenizer",), parted=True,
+            outputs=("corpus_all", "corpus_subset", "corpus_heldout"),
+        ),
+    ),
+    "embeddings": (_embeddings, Stage("embed the subset's documents", ("corpora",), takes="gpu", parted=True)),
+    "neighbors": (_neighbors, Stage("find each document's neighbours", ("embeddings",), parted=True)),
+    "pairs": (
+        _pairs, Stage("keep related pairs that are not near-duplicates", ("neighbors",), parted=True),
+    ),
+    "baseline": (
+        _baseline, Stage("pretrain on the subset, repeated", ("corpora",), takes="run", outputs=("arms/baseline",)),
+    ),
+    "synthesizer": (_synthesizer, Stage("tune the baseline on d2 given d1", ("baseline", "pairs"), takes="run")),
+    "synthesis": (
+        _synthesis,
+        Stage(
+            "sample new documents from drawn ones", ("synthesizer",), takes="gpu", parted=True,
+            outputs=("corpus_synthetic",), kept=("corpus_synthetic.ledger",),
+        ),
+    ),
+    "sbp": (
+        _sbp,
+        Stage(
+            "pretrain on real documents repeated and synthetic ones once", ("synthesis",), takes="run",
+            outputs=("arms/sbp",),
+        ),
+    ),
+    "oracle": (_oracle, Stage("pretrain on all documents", ("corpora",), takes="run", outputs=("arms/oracle",))),
+    "evaluation": (_evaluation, Stage("held-out loss of each arm", ("sbp", "baseline", "oracle"), takes="node")),
+    "report": (_report, Stage("write the page", ("evaluation",), outputs=("report.html",))),
+}  # fmt: skip
+"""Name -> what it does, and what it is: in an order in which each comes after what it needs."""

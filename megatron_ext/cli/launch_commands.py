@@ -1,52 +1,85 @@
-"""The `launch` command: a run as a job of a cluster's. Parse, check, submit, print."""
+"""The `launch` command: a run, or all stages of an experiment, as jobs of a cluster's. Parse, check, submit, print."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from megatron_ext.cli.output import print_result, say
+from megatron_ext.cli.output import print_result, say, shown
 
 if TYPE_CHECKING:
-    from launch.attempts import Pace
+    from launch.experiment import Plan
     from launch.job import Job
-    from megatron_ext.config import RunConfig
+    from megatron_ext.config import ClusterConfig, RunConfig
 
-ASSUMED_MFU = 0.4
-"""Share of a GPU's peak that a run is taken to reach until its own speed has been measured."""
+OF_EXPERIMENTS = "pairing"
+"""A key that every experiment file has, and no run file."""
+
+FLOPS = 10**13
+"""Integers from here on are read by their size only."""
 
 
 def launch(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run file, such as those in configs/runs/.")],
-    folder: Annotated[Path, typer.Argument(help="Run folder, on a disk that all nodes see; new, or to go on with.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Run file or experiment file.")],
+    folder: Annotated[Path, typer.Argument(help="Its folder, on a disk that all nodes see; new, or to go on with.")],
     cluster: Annotated[Path, typer.Option(help="Cluster file, such as those in configs/clusters/.")],
-    nodes: Annotated[int | None, typer.Option(min=1, help="Nodes of the job; else as the cluster's file says.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the script; write and queue nothing.")] = False,
+    nodes: Annotated[int | None, typer.Option(min=1, help="Nodes of a training; else as the files say.")] = None,
+    quality: Annotated[
+        list[Path] | None, typer.Option(help="Output of `quality` that has to say go; may be repeated.")
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Also read and hash every corpus: hours for 1T.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it; write and queue nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for a program.")] = False,
 ) -> None:
-    """Train a run as a job of Slurm's: before its time is up it saves, is queued again, and goes on until it is done.
+    """Run it as jobs of Slurm's: before its time is up a job saves, is queued again, and goes on until it is done.
 
-    What can be refused is refused before anything is queued. In the run folder, `touch SAVE` asks for a checkpoint and
+    Of an experiment each stage is a job that waits for those before it; launched again, what is missing is queued.
+    What can be refused is refused before anything is queued. In a run folder, `touch SAVE` asks for a checkpoint and
     `touch STOP` for a checkpoint and the end.
 
     \b
     Example: megatron-ext launch run.yaml /lustre/runs/a --cluster configs/clusters/h100_infiniband.yaml --nodes 8
     Example: megatron-ext launch run.yaml /lustre/runs/a --cluster my_cluster.yaml --dry-run
+    Example: megatron-ext launch configs/experiments/sbp_1t.yaml /lustre/sbp --cluster my_cluster.yaml --dry-run
     """
+    from launch.preflight import quality_allows
+    from megatron_ext.config import load_cluster
+    from megatron_ext.config.yaml_file import read_yaml
+
+    described = load_cluster(cluster)
+    verdicts = [quality_allows(path) for path in quality or ()]
+    values = read_yaml(file).values
+    launcher = _launch_experiment if isinstance(values, dict) and OF_EXPERIMENTS in values else _launch_run
+    launcher(file, folder, described, nodes, verdicts, verify=verify, dry_run=dry_run, as_json=as_json)
+
+
+def _launch_run(
+    file: Path, folder: Path, cluster: "ClusterConfig", nodes: int | None, verdicts: list[str], *, verify: bool,
+    dry_run: bool, as_json: bool,
+) -> None:  # fmt: skip
     from launch import submission
     from launch.job import render
-    from megatron_ext.config import load_cluster, load_run
+    from megatron_ext.cli.launch_estimates import run_cost
+    from megatron_ext.config import load_run
     from megatron_ext.training.preflight import check
 
-    config = load_run(run)
-    job = submission.plan_job(folder, load_cluster(cluster), nodes=nodes)
-    _, sources = check(config, job.run, ranks=job.ranks, here=False)
+    config = load_run(file)
+    job = submission.plan_job(folder, cluster, nodes=nodes)
+    check(config, job.run, ranks=job.ranks, here=False)
     submission.check_folders(job, config)
+    if verify:
+        _verify(config)
     result = {"run": str(job.run), "nodes": job.nodes, "ranks": job.ranks, "notice_seconds": job.notice}
-    result |= _expected(config, job, {name: source.extent for name, source in sources.items()})
+    result |= run_cost(config, job)
+    result |= _preflight({file.stem: config}, {file.stem: job}, cluster, verdicts, here=not dry_run)
     if dry_run:
         script = render(job)
-        print_result(result | {"script": script}, as_json=True) if as_json else _show(script, result)
+        if as_json:
+            print_result(result | {"script": script}, as_json=True)
+        else:
+            say(script)
+            print_result(result, as_json=False)
         return
     submission.check(job, config)
     submitted = submission.submit(job, config)
@@ -57,35 +90,133 @@ def launch(
     print_result(queued | result, as_json=as_json)
 
 
-def _show(script: str, result: dict[str, Any]) -> None:
-    say(script)
-    print_result(result, as_json=False)
+def _launch_experiment(
+    file: Path, folder: Path, cluster: "ClusterConfig", nodes: int | None, verdicts: list[str], *, verify: bool,
+    dry_run: bool, as_json: bool,
+) -> None:  # fmt: skip
+    from launch import experiment
+    from launch.job import Job
+    from megatron_ext.cli.demo import describe
+    from megatron_ext.cli.demo_runs import RUNS, Demo, planned_run
+    from megatron_ext.cli.demo_stages import STAGES
+    from megatron_ext.cli.launch_estimates import arms, stage_costs
+    from megatron_ext.config import load_experiment
+
+    config = load_experiment(file)
+    stages, settings = {name: stage for name, (_, stage) in STAGES.items()}, _settings(config)
+    plan = experiment.plan_experiment(
+        config, folder, cluster, stages, nodes=nodes, settings=settings, dry_run=dry_run
+    )  # fmt: skip
+    demo = Demo(config, plan.folder, synthesized="synthesis" not in plan.jobs)
+    runs = {name: planned_run(demo, name) for name in RUNS}
+    jobs = {name: job for name, job in plan.jobs.items() if isinstance(job, Job)}
+    _require_trainable(plan, runs, jobs)
+    if "clean" in plan.jobs and not dry_run:
+        _require_documents(config.corpus)
+    if verify:
+        for name in jobs:
+            _verify(runs[name])
+    costs = stage_costs(plan, config, runs, cluster)
+    result = {"folder": str(plan.folder), "stages": costs, **arms(demo, runs, costs)}
+    result |= {"preflight": _preflight({name: runs[name] for name in jobs}, jobs, cluster, verdicts, here=not dry_run)}
+    if not dry_run and plan.jobs:
+        experiment.check(plan, runs)
+        ids = experiment.submit(plan, config, runs, cluster, settings=settings)
+        describe(demo)
+        for name in plan.jobs:
+            costs[name]["state"] = f"job {ids[name]}"
+    print_result(result, as_json=True) if as_json else _show(plan, result)
 
 
-def _expected(config: "RunConfig", job: "Job", extents: dict[str, Any]) -> dict[str, Any]:
-    """Cost of the run, its length, and when its first checkpoint can be expected."""
-    from launch.attempts import pace
-    from megatron_ext.plan.budget import arm_budget
+def _show(plan: "Plan", result: Mapping[str, Any]) -> None:
+    from launch.graph import draw
 
-    budget = arm_budget(config, extents)
-    speed = _tokens_per_second(config, job, pace(job.run), budget["flops"])
-    result = {name: budget[name] for name in ("steps", "tokens", "flops", "checkpoint_bytes")}
-    result["checkpoint_every"] = config.checkpoint.every
-    if speed is None:
-        return result | {"hours": None, "node_hours": None, "first_checkpoint_hours": None}
-    hours = config.tokens / speed / 3600
-    first = min(config.batch.first_sample(config.checkpoint.every) * config.batch.sequence_length, config.tokens)
-    return result | {
-        "hours": round(hours, 3), "node_hours": round(hours * job.nodes, 3),
-        "first_checkpoint_hours": round(first / speed / 3600, 3),
+    heads = ("size", "tokens", "flops", "hours", "starts", "node_hours", "state")
+    columns = {
+        name: [_short(cost.get(head)) for head in heads] for name, cost in result["stages"].items()
     }  # fmt: skip
+    say(draw(plan.stages, columns, [head.replace("_", "-") for head in heads]))
+    total = sum(cost["node_hours"] or 0 for cost in result["stages"].values())
+    say(f"\nKnown node-hours: {total:,.0f}")
+    say(f"\nArms, each of {result['matched_tokens']:,} tokens")
+    for name, arm in result["arms"].items():
+        say(f"  {name}: " + ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in arm.items()))
+    besides = ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in result["sbp_besides"].items())
+    say(f"  sbp takes besides, outside of this match: {besides}\n")
+    print_result(result["preflight"], as_json=False)
 
 
-def _tokens_per_second(config: "RunConfig", job: "Job", measured: "Pace", flops: int) -> float | None:
-    """As measured, for as many ranks; else from the GPU's peak; None where that isn't known."""
-    from megatron_ext.training.peaks import peak_flops
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, int) and value >= FLOPS else shown(value)
 
-    if measured.tokens_per_second and measured.ranks:
-        return measured.tokens_per_second * job.ranks / measured.ranks
-    peak = peak_flops(job.cluster.gpu, config.precision)
-    return None if peak is None else config.tokens / (flops / (job.ranks * peak * ASSUMED_MFU))
+
+def _require_trainable(plan: "Plan", runs: Mapping[str, "RunConfig"], jobs: Mapping[str, "Job"]) -> None:
+    """What of a run can be refused before the stages before it are done; and all of it once they are."""
+    from launch.submission import check_folders
+    from megatron_ext.training.fit import require_divisible
+    from megatron_ext.training.preflight import check_data
+
+    for name, job in jobs.items():
+        require_divisible(runs[name], ranks=job.ranks)
+        check_folders(job, runs[name])
+        if not set(plan.stages[name].needs) & set(plan.jobs):
+            check_data(runs[name])
+
+
+def _require_documents(files: tuple[Path, ...]) -> None:
+    from data_tools.errors import InputError
+
+    missing = next((path for path in files if not path.exists()), None)
+    if missing is not None:
+        raise InputError(
+            where="corpus", found=f"no {missing}", expected="files of documents, or folders of them",
+            fix="Correct the paths in the experiment file.",
+        )  # fmt: skip
+
+
+def _preflight(
+    runs: Mapping[str, "RunConfig"], jobs: Mapping[str, "Job"], cluster: "ClusterConfig", verdicts: list[str], *,
+    here: bool,
+) -> dict[str, Any]:  # fmt: skip
+    from launch.preflight import checkpoints_fit, memory_fits, wandb_says
+    from megatron_ext.plan.cost import checkpoint_bytes, memory_per_gpu
+
+    keeps = {jobs[name].run: _kept(run) * checkpoint_bytes(run) for name, run in runs.items()}
+    memory = [
+        memory_fits(name, memory_per_gpu(run, jobs[name].ranks)["total"], cluster.gpu_memory)
+        for name, run in runs.items()
+    ]
+    modes = dict.fromkeys(run.tracking.wandb for run in runs.values())
+    told = {
+        "checkpoints": checkpoints_fit(keeps, here=here), "memory": "; ".join(memory),
+        "wandb": "; ".join(wandb_says(mode) for mode in modes),
+    }  # fmt: skip
+    return told | ({"quality": "; ".join(verdicts)} if verdicts else {})
+
+
+def _kept(config: "RunConfig") -> int:
+    """Checkpoints on the disk at the end of a run: the newest, those that stay, and one that is being written."""
+    each = config.checkpoint.keep_every
+    return config.checkpoint.keep + 1 + (config.steps // each if each else 0)
+
+
+def _verify(config: "RunConfig") -> None:
+    """Read and hash what a run reads, as far as it is there."""
+    from data_tools.corpus.manifest import is_finished
+    from data_tools.corpus.verify import verify
+
+    for source in config.sources.values():
+        for path in (source.corpus, source.pairs):
+            if path is not None and is_finished(path):
+                verify(path)
+
+
+def _settings(config: Any) -> str:
+    """Hash of what changes the outcome."""
+    import json
+
+    from data_tools.files import text_hash
+    from megatron_ext.config import as_dict
+
+    values = {key: value for key, value in as_dict(config).items() if key not in ("jobs", "processes", "tracking")}
+    return text_hash(json.dumps(values, sort_keys=True))

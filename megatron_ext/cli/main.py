@@ -23,6 +23,7 @@ from megatron_ext.cli import (
     pairing_commands,
     quality_commands,
     run_commands,
+    stage_commands,
     status_commands,
     sweep_commands,
     synth_commands,
@@ -51,6 +52,7 @@ app.command("compare")(compare_commands.compare)
 app.command("quality")(quality_commands.quality)
 app.command("concepts")(quality_commands.concepts)
 app.command("launch")(launch_commands.launch)
+app.command("stage")(stage_commands.stage)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

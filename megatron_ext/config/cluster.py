@@ -4,10 +4,10 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 
-from megatron_ext.config.fields import STRICT, UnfitError
+from megatron_ext.config.fields import STRICT, Positive, UnfitError
 
 TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d{1,3}):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -15,6 +15,7 @@ OneLine = Annotated[str, Field(pattern=r"^[^\n]+$")]
 """Becomes a line of the batch script."""
 Word = Annotated[str, Field(pattern=r"^[^\n'\"]+$")]
 """Stands between quotes in the batch script."""
+Option = Annotated[str, Field(pattern=r"^--[^\n]+$")]
 GpuName = str
 """As the driver names it, such as `NVIDIA H100 80GB HBM3`."""
 
@@ -40,6 +41,48 @@ class RestartConfig:
     """Seconds before the time limit at which the run is told to save. None: drawn from how long its saves took."""
     first_notice: PositiveInt = 600
     """Seconds of notice as long as no save of the run has been measured."""
+    most_of_a_stage: PositiveInt = 20
+    """Times that a stage of an experiment is queued again at its time limit; what is finished by then is kept."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SmallJobsConfig:
+    """Jobs of less than a node: documents on CPUs, embedding and synthesis on a GPU for each task."""
+
+    partition: Word | None = None
+    """Of jobs without GPUs. None: the same as of all."""
+    cpus: PositiveInt = 1
+    """Of each task without a GPU, and workers in it."""
+    memory: Word | None = None
+    """As `sbatch --mem` takes it, of each task. None: the partition's default."""
+    time_limit: str | None = None
+    """None: as of all."""
+    options: tuple[Option, ...] = ()
+    """Further options of sbatch; those of whole nodes don't count here."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NodeCheckConfig:
+    """What is looked at on every node before the ranks start, and what a node may not fall below."""
+
+    enabled: bool | None = None
+    """None: where there are GPUs."""
+    clock_seconds: Positive = 1.0
+    """Most that a node's clock may differ from the first node's."""
+    write_megabytes: PositiveInt = 64
+    """Written to the run folder by every node, all at once, and read again."""
+    write_seconds: Positive = 60.0
+    """Most that this may take."""
+    link_megabytes: PositiveInt = 256
+    """Exchanged with a neighbour, both ways at once."""
+    least_share: Annotated[FiniteFloat, Field(gt=0.0, lt=1.0)] = 0.3
+    """Of the median bandwidth between nodes; below it on every link that it has, a node is left out."""
+    least_gigabytes_per_second: Positive | None = None
+    """The same as an absolute bound. None: only the share counts."""
+    seconds: PositiveInt = 300
+    """For the whole check; a node that has said nothing by then is left out."""
+    most_excluded: PositiveInt = 8
+    """Nodes of one job that are left out; with more of them the reason lies elsewhere, and the job ends."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -60,6 +103,8 @@ class ClusterConfig:
     cpus_per_rank: PositiveInt | None = None
     gpu: GpuName | None = None
     """For estimates of time, where its peak is known."""
+    gpu_memory: PositiveInt | None = None
+    """GiB of one GPU; a run that needs more is refused before it is queued."""
     launcher: Literal["torchrun", "srun"] = "torchrun"
     """torchrun: one task on each node, which starts the node's ranks. srun: one task for each rank."""
     python: Word = "python"
@@ -73,13 +118,20 @@ class ClusterConfig:
     """Absolute folders that all nodes see. Where any are named, the run folder and what it reads lie in them."""
     exclude: tuple[Word, ...] = ()
     """Nodes that get no job."""
-    options: tuple[Annotated[str, Field(pattern=r"^--[^\n]+$")], ...] = ()
-    """Further options of sbatch, such as `--exclusive`."""
+    options: tuple[Option, ...] = ()
+    """Further options of sbatch for jobs of whole nodes, such as `--exclusive`."""
+    small: SmallJobsConfig = Field(default_factory=SmallJobsConfig)
     restarts: RestartConfig = Field(default_factory=RestartConfig)
+    node_check: NodeCheckConfig = Field(default_factory=NodeCheckConfig)
 
     @property
     def ranks_of_a_node(self) -> int:
         return self.ranks_per_node or self.gpus_per_node
+
+    @property
+    def checks_nodes(self) -> bool:
+        """Whether a job looks at its nodes first."""
+        return self.gpus_per_node > 0 if self.node_check.enabled is None else self.node_check.enabled
 
     @property
     def seconds(self) -> int:
@@ -89,9 +141,12 @@ class ClusterConfig:
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if not TIME.fullmatch(self.time_limit):
+        wrong = next(
+            (limit for limit in (self.time_limit, self.small.time_limit) if limit and not TIME.fullmatch(limit)), None
+        )
+        if wrong is not None:
             raise UnfitError(
-                found=f"time_limit {self.time_limit!r}", expected="[days-]hours:minutes:seconds",
+                found=f"time_limit {wrong!r}", expected="[days-]hours:minutes:seconds",
                 fix='Write it as "24:00:00" or "2-00:00:00", in quotes: YAML reads 24:00:00 as a number.',
             )  # fmt: skip
         if not self.ranks_of_a_node:

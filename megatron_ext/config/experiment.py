@@ -3,7 +3,7 @@
 Its arms (baseline, SBP, oracle) share the model, the budget and the evaluation, and differ in data only.
 """
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
@@ -26,6 +26,8 @@ class DataConfig:
     """Share of the training pages that the baseline and SBP arms have; the oracle has all."""
     vocabulary: PositiveInt
     """Entries of the tokenizer that is trained on the training pages."""
+    tokenizer_share: Annotated[FiniteFloat, Field(gt=0.0, le=1.0)] = 1.0
+    """Share of their documents that it is trained on: training holds its text in memory."""
     max_tokens: PositiveInt = 4096
     """A document with more tokens is dropped and counted."""
 
@@ -63,8 +65,10 @@ class TuningConfig:
 class SynthesisConfig:
     """Sampling new documents from the synthesizer."""
 
-    documents: PositiveInt
-    """Seeds drawn, with replacement."""
+    documents: PositiveInt | None = None
+    """Seeds drawn, with replacement. None: until the budget is reached."""
+    budget_tokens: PositiveInt | None = None
+    """Tokens of new documents at which it stops. None: once the seeds are done."""
     variants: PositiveInt = 1
     """New documents for each of them; filters keep fewer."""
     max_new_tokens: PositiveInt
@@ -74,6 +78,30 @@ class SynthesisConfig:
     """Drop a document in which this many words in a row occur twice."""
     batch: PositiveInt = 64
     """Documents sampled together. Changes speed and memory, never what is sampled."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    tensor_parallel: PositiveInt = 1
+    """GPUs that vLLM spreads the model over."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.documents is None and self.budget_tokens is None:
+            raise UnfitError(
+                found="neither synthesis.documents nor synthesis.budget_tokens",
+                expected="an end: seeds are drawn with replacement", fix="Give one of them.",
+            )  # fmt: skip
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class JobConfig:
+    """One stage as a job on a cluster. On a single machine it counts for nothing."""
+
+    nodes: PositiveInt | None = None
+    """Of a training. None: as the command line or the cluster's file says."""
+    tasks: PositiveInt = 1
+    """Tasks of a Slurm array, of a stage whose work can be parted."""
+    tokens_per_second: PositiveInt | None = None
+    """That one task writes, for the estimate of hours of a synthesis."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -90,6 +118,8 @@ class ExperimentConfig:
     synthesis: SynthesisConfig
     budget_tokens: PositiveInt
     """Tokens that each arm trains on, repeats included."""
+    synthetic_share: InnerShare = 0.375
+    """Most of the SBP arm's budget that is synthetic."""
     batch: BatchConfig
     schedule: ScheduleConfig
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
@@ -98,8 +128,11 @@ class ExperimentConfig:
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     seed: NonNegativeInt = 1234
+    precision: Literal["fp32", "bf16", "fp8"] = "fp32"
     processes: PositiveInt = 1
     """Training processes on this machine."""
+    jobs: dict[str, JobConfig] = Field(default_factory=dict)
+    """Stage -> its size on a cluster."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

@@ -94,7 +94,7 @@ def test_what_only_this_cluster_needs_stands_in_the_script(job):
 )  # fmt: skip
 def test_a_container_sees_the_shared_disks_under_their_own_paths(runtime, wanted, job):
     script = render(job(container={"image": "img.sqsh", "runtime": runtime}, shared=["/data"]))
-    assert script.count(wanted) == 2  # of the ranks, and of what decides on restarts
+    assert script.count(wanted) == 3  # of the ranks, of the look at their nodes, and of what decides on restarts
 
 
 @pytest.mark.parametrize(

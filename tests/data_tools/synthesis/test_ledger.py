@@ -174,3 +174,13 @@ def test_a_folder_of_something_else_is_no_ledger(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="--ledger"):
         Ledger(tmp_path)
+
+
+def test_a_ledger_that_a_killed_process_began_is_made_anew_and_another_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "ledger.json.partial").write_text('{"pa')
+    assert Ledger(tmp_path / "begun").parts == 1
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(InputError, match="a folder without ledger.json"):
+        Ledger(tmp_path / "other")
