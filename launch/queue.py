@@ -1,0 +1,137 @@
+"""Jobs of runs as Slurm's queue has them, for those who watch. One question for all jobs; it may stay unanswered.
+
+Slurm forgets a job minutes after its end; how its starts went is kept in the run folder (`attempts.py`).
+"""
+
+import json
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from launch.attempts import CRASH_LOOP, attempts, folder_of, jobs
+
+PATIENCE = 10
+"""Seconds: a screen that is shown anew can't wait for long."""
+FORMAT = "%F|%i|%T|%S|%D|%N|%E|%r"
+GRAPH = "graph.json"
+NOTHING = ("", "N/A", "None", "(null)")
+NOT_QUEUED = "not in the queue"
+UNKNOWN = "Invalid job id"
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuedJob:
+    """A line of `squeue`: a job, a member of an array, or its members that wait."""
+
+    id: str
+    """`12`, `12_3`, `12_[4-7]`."""
+    state: str
+    reason: str | None
+    """Why it waits."""
+    start: str | None
+    """When it was started; of one that waits, when Slurm expects to."""
+    nodes: str
+    """Their names; of one that waits, their number."""
+    after: str | None
+    """What it waits for, as `afterok:12(unfulfilled)`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobStatus:
+    """A job of a run's, or of an experiment's graph. What isn't known is None."""
+
+    name: str
+    """Run folder, or stage of the experiment."""
+    id: str
+    state: str | None
+    """As Slurm says; `not in the queue` if it has no such job any more; None if it couldn't be asked."""
+    reason: str | None = None
+    start: str | None = None
+    nodes: str | None = None
+    after: str | None = None
+    starts: int = 0
+    """Of its ranks, so far."""
+    last_end: str | None = None
+    """What became of its ranks when they last ended."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """Starts and ends of its ranks, oldest first: lines of `launch/attempts.jsonl`."""
+
+
+def queued(ids: Sequence[str]) -> tuple[dict[str, list[QueuedJob]], str | None]:
+    """(job -> what the queue has of it, why Slurm couldn't be asked). An array has a line for each member."""
+    found: dict[str, list[QueuedJob]] = {}
+    if not ids:
+        return found, None
+    command = ["squeue", "--noheader", f"--jobs={','.join(ids)}", f"--format={FORMAT}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except FileNotFoundError:
+        return found, "no squeue on this machine"
+    except subprocess.TimeoutExpired:
+        return found, f"no answer of squeue in {PATIENCE} s"
+    if done.returncode and UNKNOWN not in done.stderr:
+        return found, done.stderr.strip() or f"squeue ended with status {done.returncode}"
+    for line in done.stdout.splitlines():
+        job, member, state, start, count, names, after, reason = line.split("|", 7)
+        found.setdefault(job, []).append(QueuedJob(
+            id=member, state=state, reason=_known(reason), start=_known(start), nodes=_known(names) or count,
+            after=_known(after),
+        ))  # fmt: skip
+    return found, None
+
+
+def jobs_of(runs: Iterable[Path], stages: Mapping[str, str]) -> tuple[list[JobStatus], str | None]:
+    """(the newest job of each run, and those of an experiment's stages; why Slurm couldn't be asked).
+
+    Args:
+        runs: run folders; those without jobs are passed over.
+        stages: name of a stage -> its job, of an experiment that was submitted as a graph.
+    """
+    newest = {str(run): found[-1] for run in runs if (found := jobs(run))}
+    known = set(newest.values())
+    wanted = newest | {name: job for name, job in stages.items() if job not in known}
+    queue, problem = queued(sorted(set(wanted.values())))
+    return [each for name, job in wanted.items() for each in _with_history(name, job, queue.get(job), problem)], problem
+
+
+def is_graph(folder: Path) -> bool:
+    """Whether a folder is an experiment's that was submitted as a graph of jobs."""
+    return (folder_of(folder) / GRAPH).is_file()
+
+
+def stages_of(folder: Path) -> dict[str, str]:
+    """Stage -> its job, of an experiment that was submitted as a graph; empty for any other folder."""
+    if not is_graph(folder):
+        return {}
+    stages = json.loads((folder_of(folder) / GRAPH).read_text())["stages"]
+    return {name: stage["job"] for name, stage in stages.items()}
+
+
+def gave_up(run: Path) -> str | None:
+    """What a job said that was started too often for nothing; None unless the newest one was."""
+    path = run / CRASH_LOOP
+    return path.read_text().splitlines()[0] if path.exists() else None
+
+
+def _with_history(
+    name: str, job: str, members: Sequence[QueuedJob] | None, problem: str | None
+) -> Iterable[JobStatus]:
+    history = [line for line in attempts(Path(name)) if line["job"] == job]
+    ends = [line["outcome"] for line in history if line["attempt"] == "end"]
+    noted = {
+        "starts": sum(line["attempt"] == "start" for line in history), "last_end": ends[-1] if ends else None,
+        "history": history,
+    }  # fmt: skip
+    if not members:
+        yield JobStatus(name=name, id=job, state=None if problem else NOT_QUEUED, **noted)
+    for each in members or ():
+        yield JobStatus(
+            name=name, id=each.id, state=each.state, reason=each.reason, start=each.start, nodes=each.nodes,
+            after=each.after, **noted,
+        )  # fmt: skip
+
+
+def _known(word: str) -> str | None:
+    return None if word in NOTHING else word
