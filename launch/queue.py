@@ -115,9 +115,7 @@ def gave_up(run: Path) -> str | None:
     return path.read_text().splitlines()[0] if path.exists() else None
 
 
-def _with_history(
-    name: str, job: str, members: Sequence[QueuedJob] | None, problem: str | None
-) -> Iterable[JobStatus]:
+def _with_history(name: str, job: str, members: Sequence[QueuedJob] | None, problem: str | None) -> Iterable[JobStatus]:
     history = [line for line in attempts(Path(name)) if line["job"] == job]
     ends = [line["outcome"] for line in history if line["attempt"] == "end"]
     noted = {

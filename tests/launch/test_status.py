@@ -1,7 +1,8 @@
-"""`status` says what a run's folder says. The folders are written by what writes them in a run: its tracker and its job.
+"""`status` says what a run's folder says, written by what writes it in a run: its tracker and its job.
 
 What a real Slurm answers is tested in tests/cluster/test_watching.py; here `squeue` is a script with a known answer.
 """
+
 import json
 import time
 from pathlib import Path
@@ -207,7 +208,9 @@ def test_what_became_of_each_start_is_told_from_the_jobs_own_notes(run, queue, c
 def test_a_job_that_was_given_up_is_shown_with_its_reason(run, queue, capsys):
     submit(run, "12")
     queue()
-    (run / "crash_loop.txt").write_text("Job 12 was started 3 times without a new checkpoint; it is not queued again.\n")
+    (run / "crash_loop.txt").write_text(
+        "Job 12 was started 3 times without a new checkpoint; it is not queued again.\n"
+    )
     found, screen = seen(run, capsys)
     assert found["jobs"][0]["state"] == "not in the queue"
     assert found["runs"][0]["gave_up"] in screen
