@@ -18,8 +18,8 @@ def sync(
 ) -> None:
     """Upload the curves that runs have logged offline to W&B; what is there already is passed over.
 
-    Needs a network and a key (`wandb login`, or WANDB_API_KEY; WANDB_BASE_URL for a server of your own). The part that a
-    live run is writing is left for later: call this again, as often as you like.
+    Needs a network and a key: `wandb login` or WANDB_API_KEY, and WANDB_BASE_URL for a server of your own. The part
+    that a live run is writing is left for later: call this again, as often as you like.
 
     \b
     Example: megatron-ext sync runs/my_run
