@@ -24,7 +24,7 @@ MOST_WAITING = 10_000
 """Steps that may wait for a board; with more it has stopped listening, and misses some."""
 OPENING_SECONDS = 30
 CLOSING_SECONDS = 30
-"""For W&B to upload the rest: a run that was asked to stop has little time. `megatron-ext sync` uploads what is left."""
+"""For W&B to finish: a run that was asked to stop has little time. `megatron-ext sync` uploads the rest."""
 FLUSH_SECONDS = 1.0
 """A kill takes from the boards what is younger. They keep back far more by themselves: 15 s (W&B), 120 s."""
 BETWEEN_ALERTS = 600
