@@ -1,7 +1,7 @@
 """What reaches a server that speaks W&B's protocol: of runs that are online, and of those that are uploaded later.
 
-The server is `openwandb`, if there is one on the PATH: it takes what W&B's own client sends, and keeps it in SQLite. Its
-licence (CC-BY-NC) makes it a tool for this test and nothing that we could ship or ask for.
+The server is `openwandb`, if there is one on the PATH: it takes what W&B's own client sends, and keeps it in SQLite.
+Its licence (CC-BY-NC) makes it a tool for this test and nothing that we could ship or ask for.
 """
 
 import shutil
