@@ -21,6 +21,13 @@ from tests.support import ROOT, run_settings
 TRACKED = Path(__file__).with_name("tracked.py")
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    """A loaded machine takes its time; what a run waits for at most is not tested here."""
+    monkeypatch.setattr(boards, "OPENING_SECONDS", 300)
+    monkeypatch.setattr(boards, "CLOSING_SECONDS", 300)
+
+
 def tracker_of(folder, *, wandb="disabled", tensorboard=False):
     settings = run_settings(Path("corpus"), steps=4, tracking={"wandb": wandb, "tensorboard": tensorboard})
     return Tracker(folder, run_from_dict(settings, where="test"), run_id="abcd1234", active=True)
@@ -66,7 +73,7 @@ def start(folder, mode, first, last, **environment):
 
 
 def until(true):
-    for _ in range(120):
+    for _ in range(1200):
         if true():
             return
         time.sleep(0.25)
@@ -75,7 +82,7 @@ def until(true):
 
 def go_on(folder, process):
     folder.with_suffix(".go_on").touch()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
 
 
 def test_offline_wandb_and_tensorboard_hold_every_step_also_those_trained_twice(tmp_path):
