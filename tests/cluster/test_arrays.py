@@ -1,6 +1,8 @@
 """Data work as a Slurm array: a member that was killed is run again alone, and the output is that of one process."""
 
 import json
+import os
+import signal
 import sys
 
 import pytest
@@ -28,7 +30,8 @@ with team() as crew:
 SCRIPT = """\
 #!/bin/bash
 echo started
-if [ "$SLURM_ARRAY_TASK_ID" = 1 ] && [ "${{SLURM_RESTART_COUNT:-0}}" = 0 ]; then sleep 600; fi  # until it is killed
+echo $$ > {folder}/$SLURM_ARRAY_TASK_ID.pid
+if [ "$SLURM_ARRAY_TASK_ID" = 1 ] && [ "${{SLURM_RESTART_COUNT:-0}}" = 0 ]; then exec sleep 600; fi  # until it is killed
 cd {root} && exec {python} {program} {documents} {output}
 """
 
@@ -43,16 +46,16 @@ def test_a_member_that_is_killed_is_run_again_alone_and_the_others_work_is_kept(
     documents.write_text("".join(json.dumps(line) + "\n" for line in lines))
     program.write_text(CLEAN)
     script = tmp_path / "job.sh"
-    script.write_text(
-        SCRIPT.format(root=ROOT, python=sys.executable, program=program, documents=documents, output=output)
-    )
+    script.write_text(SCRIPT.format(
+        root=ROOT, folder=tmp_path, python=sys.executable, program=program, documents=documents, output=output,
+    ))  # fmt: skip
     job = slurm.run(
         "sbatch", "--parsable", "--array=0-2", "--requeue", "--open-mode=append", f"--output={tmp_path}/%a.log",
         f"--export=ALL,PYTHONPATH={ROOT}", str(script),
     )  # fmt: skip
     for member in (0, 2):
         slurm.wait_until(lambda member=member: slurm.job_state(f"{job}_{member}") == "COMPLETED", f"{member}", 300)
-    slurm.run("scancel", "--signal=KILL", "--full", f"{job}_1")
+    os.kill(int((tmp_path / "1.pid").read_text()), signal.SIGKILL)
     slurm.wait_until(lambda: slurm.job_state(f"{job}_1") == "FAILED", "the member to be lost")
     assert not output.exists()
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("done.json")}
