@@ -31,7 +31,7 @@ SCRIPT = """\
 #!/bin/bash
 echo started
 echo $$ > {folder}/$SLURM_ARRAY_TASK_ID.pid
-if [ "$SLURM_ARRAY_TASK_ID" = 1 ] && [ "${{SLURM_RESTART_COUNT:-0}}" = 0 ]; then exec sleep 600; fi  # until it is killed
+if [ "$SLURM_ARRAY_TASK_ID" = 1 ] && [ "${{SLURM_RESTART_COUNT:-0}}" = 0 ]; then exec sleep 600; fi  # to be killed
 cd {root} && exec {python} {program} {documents} {output}
 """
 
