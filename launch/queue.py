@@ -5,8 +5,8 @@ Slurm forgets a job minutes after its end; how its starts went is kept in the ru
 
 import json
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +89,12 @@ def jobs_of(runs: Iterable[Path], stages: Mapping[str, str]) -> tuple[list[JobSt
         runs: run folders; those without jobs are passed over.
         stages: name of a stage -> its job, of an experiment that was submitted as a graph.
     """
-    newest = {str(run): found[-1] for run in runs if (found := jobs(run))}
-    known = set(newest.values())
-    wanted = newest | {name: job for name, job in stages.items() if job not in known}
-    queue, problem = queued(sorted(set(wanted.values())))
-    return [each for name, job in wanted.items() for each in _with_history(name, job, queue.get(job), problem)], problem
+    newest = {run: found[-1] for run in runs if (found := jobs(run))}
+    others = {name: job for name, job in stages.items() if job not in newest.values()}
+    queue, problem = queued(sorted({*newest.values(), *others.values()}))
+    absent = None if problem else NOT_QUEUED
+    told = [each for run, job in newest.items() for each in _told(str(run), job, queue, absent, attempts(run))]
+    return told + [each for name, job in others.items() for each in _told(name, job, queue, absent, [])], problem
 
 
 def is_graph(folder: Path) -> bool:
@@ -115,20 +116,19 @@ def gave_up(run: Path) -> str | None:
     return path.read_text().splitlines()[0] if path.exists() else None
 
 
-def _with_history(name: str, job: str, members: Sequence[QueuedJob] | None, problem: str | None) -> Iterable[JobStatus]:
-    history = [line for line in attempts(Path(name)) if line["job"] == job]
+def _told(
+    name: str, job: str, queue: Mapping[str, list[QueuedJob]], absent: str | None, noted: list[dict[str, Any]]
+) -> Iterator[JobStatus]:
+    history = [line for line in noted if line["job"] == job]
     ends = [line["outcome"] for line in history if line["attempt"] == "end"]
-    noted = {
-        "starts": sum(line["attempt"] == "start" for line in history), "last_end": ends[-1] if ends else None,
-        "history": history,
+    own = {
+        "name": name, "starts": sum(line["attempt"] == "start" for line in history),
+        "last_end": ends[-1] if ends else None, "history": history,
     }  # fmt: skip
-    if not members:
-        yield JobStatus(name=name, id=job, state=None if problem else NOT_QUEUED, **noted)
-    for each in members or ():
-        yield JobStatus(
-            name=name, id=each.id, state=each.state, reason=each.reason, start=each.start, nodes=each.nodes,
-            after=each.after, **noted,
-        )  # fmt: skip
+    if job not in queue:
+        yield JobStatus(id=job, state=absent, **own)
+    for each in queue.get(job, ()):
+        yield JobStatus(**asdict(each), **own)
 
 
 def _known(word: str) -> str | None:

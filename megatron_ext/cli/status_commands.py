@@ -19,6 +19,8 @@ COLUMNS = (
     "run", "state", "step", "tokens", "loss", "tokens/s", "MFU", "data wait", "ETA", "checkpoint", "restarts",
 )  # fmt: skip
 JOB_COLUMNS = ("job of", "job", "state", "waits for", "start", "nodes", "starts", "last end")
+MOST_MEMBERS = 3
+"""Of an array that are shown one by one, if they are in one state."""
 
 
 def status(
@@ -83,9 +85,12 @@ def _console() -> Any:
 
 
 def _screen(seen: Seen) -> Any:
+    """Tables of the runs and of their jobs, and what is to be said of them."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
+
+    from launch.queue import NOT_QUEUED
 
     folder = Path(seen.folder)
     table = Table(*COLUMNS, title=time.strftime("%Y-%m-%d %H:%M:%S"), title_justify="left")
@@ -93,14 +98,27 @@ def _screen(seen: Seen) -> Any:
         table.add_row(*_row(run, folder))
     finished = {run.run for run in seen.runs if run.state == "finished"}
     jobs = Table(*JOB_COLUMNS)
-    for job in seen.jobs:
-        if job.name not in finished:
-            jobs.add_row(*_job_row(job, folder))
     lines = [line for run in seen.runs for line in _remarks(run, folder)]
+    for (name, state), alike in _alike(seen.jobs).items():
+        if state == NOT_QUEUED and name not in {run.run for run in seen.runs}:
+            lines.append(f"{name}: job {alike[0].id} has left the queue")
+        elif name not in finished:
+            for job in alike if len(alike) <= MOST_MEMBERS else alike[:1]:
+                jobs.add_row(*_job_row(job, folder))
+            if len(alike) > MOST_MEMBERS:
+                jobs.add_row("", f"+ {len(alike) - 1:,}", state)
     if seen.queue_problem:
         lines.append(f"The queue could not be asked: {seen.queue_problem}")
     # Text: what others have said may hold brackets, which would be taken for marks.
     return Group(*([table] if seen.runs else []), *([jobs] if jobs.rows else []), *map(Text, lines))
+
+
+def _alike(jobs: "list[JobStatus]") -> "dict[tuple[str, str | None], list[JobStatus]]":
+    """(run or stage, state) -> jobs: an array may have thousands of members, and the screen has one page."""
+    found: dict[tuple[str, str | None], list[JobStatus]] = {}
+    for job in jobs:
+        found.setdefault((job.name, job.state), []).append(job)
+    return found
 
 
 def _job_row(job: "JobStatus", folder: Path) -> list[str]:

@@ -237,6 +237,19 @@ def test_jobs_of_an_experiment_that_wait_for_others_are_shown_each_member_of_an_
     assert "afterok:13_*(unfulfilled)" in screen
 
 
+def test_an_array_of_many_members_takes_two_lines_of_the_screen(run, queue, capsys):
+    experiment = run.parents[1]
+    (experiment / "launch").mkdir()
+    graph = {"stages": {"synthesis": {"job": "13"}, "report": {"job": "14"}}}
+    (experiment / "launch" / "graph.json").write_text(json.dumps(graph))
+    queue(*(f"13|13_{member}|RUNNING|2026-11-21T22:00:00|1|n{member}|(null)|None" for member in range(64)))
+    found, screen = seen(experiment, capsys)
+    assert len(found["jobs"]) == 65
+    assert screen.count("RUNNING") == 2
+    assert "+ 63" in screen
+    assert "report: job 14 has left the queue" in screen
+
+
 def test_a_folder_without_runs_is_refused(tmp_path, capsys):
     with pytest.raises(InputError, match="no run"):
         runs_below(tmp_path)
