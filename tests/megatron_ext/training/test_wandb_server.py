@@ -4,12 +4,15 @@ The server is `openwandb`, if there is one on the PATH: it takes what W&B's own 
 Its licence (CC-BY-NC) makes it a tool for this test and nothing that we could ship or ask for.
 """
 
+import json
 import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 import urllib.request
 from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +66,17 @@ def points(server, run):
         return [int(value) // 128 for _, value in found]
 
 
+def alerts_in(folder):
+    """Titles of the alerts that W&B's client was given."""
+    found = []
+    for path in sorted((folder / "wandb").glob("*run-*/run-*.wandb")):
+        command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(path)]
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        records = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+        found += [record["alert"]["title"] for record in records if record.get("type") == "alert"]
+    return found
+
+
 def id_of(folder):
     return (folder / WANDB_ID).read_text().strip()
 
@@ -76,6 +90,7 @@ def test_an_online_run_that_is_killed_and_started_again_is_one_run_on_the_server
     go_on(folder, start(folder, "online", 3, 4))
     until(lambda: len(points(server, id_of(folder))) >= 6)
     assert points(server, id_of(folder)) == [1, 2, 3, 3, 4, 5]
+    assert alerts_in(folder) == ["run: stopped"], "this server takes none, which must do no harm"
     assert not [event for event in events_of(folder) if event["event"] in ("wandb_offline", "board_lost")]
 
 
@@ -90,4 +105,5 @@ def test_parts_that_were_logged_offline_are_uploaded_once_a_killed_one_too(serve
     assert points(server, id_of(folder)) == [1, 2, 3, 3, 4, 5]
     again = upload(folder)
     assert (again.uploaded, len(again.before)) == ([], 2)
+    assert alerts_in(folder) == [], "an alert that arrives with an upload, days later, helps nobody"
     assert points(server, id_of(folder)) == [1, 2, 3, 3, 4, 5]
