@@ -95,7 +95,7 @@ def status_of(run: Path, *, now: float | None = None) -> RunStatus:
     last = recent[-1] if recent else None
     step, steps = last["step"] if last else 0, budget["steps"]
     tokens = 0
-    if starts and starts[-1]["step"] < step and not _after(recent, starts[-1]):
+    if starts and starts[-1]["step"] < step and not starts[-1]["has_steps"]:
         step = starts[-1]["step"]  # taken up again, and no step is finished yet
         tokens = round(budget["tokens"] * step / steps)
     elif last:
@@ -126,15 +126,18 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(what is rare, with the last step before each start as "step_before"; the last steps)."""
     events: list[dict[str, Any]] = []
     lines: deque[bytes] = deque(maxlen=RECENT)
+    start: dict[str, Any] = {}
     for line in _whole_lines(path):
         if line.startswith(STEP_LINE):
             lines.append(line)
+            start["has_steps"] = True
             continue
         event = _parsed(path, line)
         if event["event"] == "start":
             event["step_before"] = _parsed(path, lines[-1])["step"] if lines else 0
             event["last_word"] = events[-1] if events else None
-            event["time_before"] = _parsed(path, lines[-1])["time"] if lines else None
+            event["has_steps"] = False
+            start = event
         events.append(event)
     return events, [_parsed(path, line) for line in lines]
 
@@ -154,10 +157,6 @@ def _parsed(path: Path, line: bytes) -> dict[str, Any]:
             where=str(path), found=f"a line that is not JSON: {line[:80]!r}", expected="the file as it was written",
             fix="The file was changed or damaged; take it from a copy of the folder.",
         ) from None  # fmt: skip
-
-
-def _after(recent: list[dict[str, Any]], start: dict[str, Any]) -> bool:
-    return bool(recent) and recent[-1]["time"] >= start["time"]
 
 
 def _state(run: Path, events: list[dict[str, Any]], recent: list[dict[str, Any]], now: float) -> str:
