@@ -30,7 +30,7 @@ def test_before_the_time_limit_a_run_saves_is_queued_again_and_goes_on_at_the_ne
     minutes, steps = limit
     settings = launcher.settings(steps=steps, checkpoint={"every": steps}, tracking={"wandb": "offline"})
     job, run = launcher.launch(f"limit {how}", settings, launcher=how, time_limit=f"00:{minutes:02}:00")
-    launcher.wait_for_end(job, run)
+    launcher.wait_for_end(job, run, seconds=3 * JOB_SECONDS)  # on a loaded machine it takes many starts
     stops = events(run, "stopped")
     assert stops, "the run ended before its time was up: give it more steps"
     assert {stop["signal"] for stop in stops} == {"SIGUSR1"}
