@@ -15,7 +15,7 @@ from launch.attempts import CRASH_LOOP, attempts, folder_of, jobs
 PATIENCE = 10
 """Seconds: a screen that is shown anew can't wait for long."""
 FORMAT = "%F|%i|%T|%S|%D|%N|%E|%r"
-GRAPH = "graph.json"
+GRAPH, NODES = "graph.json", "nodes.jsonl"
 NOTHING = ("", "N/A", "None", "(null)")
 NOT_QUEUED = "not in the queue"
 UNKNOWN = "Invalid job id"
@@ -114,6 +114,14 @@ def gave_up(run: Path) -> str | None:
     """What a job said that was started too often for nothing; None unless the newest one was."""
     path = run / CRASH_LOOP
     return path.read_text().splitlines()[0] if path.exists() else None
+
+
+def bad_nodes(run: Path) -> dict[str, str]:
+    """Node -> what the check before a start last found wrong with it; a node that was sound later is left out."""
+    path = folder_of(run) / NODES
+    whole = path.read_text().split("\n")[:-1] if path.exists() else []  # the last line may be half written
+    last = {line["node"]: line["fault"] for line in map(json.loads, whole)}
+    return {node: fault for node, fault in last.items() if fault}
 
 
 def _told(

@@ -17,7 +17,7 @@ from typing import Any
 
 from data_tools.errors import InputError
 from launch.attempts import ATTEMPTS, CHECKPOINT, LAUNCH, SUBMISSION, attempts
-from launch.queue import gave_up, is_graph
+from launch.queue import bad_nodes, gave_up, is_graph
 
 EVENTS, PLAN, MANIFEST, CHECKPOINTS = "events.jsonl", "plan.json", "manifest.json", "checkpoints"
 SIGNS = {PLAN: 0, f"{LAUNCH}/{ATTEMPTS}": 1, f"{LAUNCH}/*/{SUBMISSION}": 2}
@@ -57,6 +57,8 @@ class RunStatus:
     spikes: int
     restarts: list[dict[str, Any]] = field(default_factory=list)
     """Of each later start: "time", "step" it went on from, "lost_steps" that were trained again, and "why"."""
+    bad_nodes: dict[str, str] = field(default_factory=dict)
+    """Node -> what the check before a start found wrong with it; its job is queued again without it."""
     gave_up: str | None = None
     """Why its job is not queued again, if it was started too often for nothing."""
     problems: list[str] = field(default_factory=list)
@@ -113,6 +115,7 @@ def status_of(run: Path, *, now: float | None = None) -> RunStatus:
         skipped_steps=last["skipped_steps"] if last else 0,
         spikes=sum(event["event"] == "spike" for event in events),
         restarts=_restarts(events, attempts(run)), problems=_problems(events), gave_up=gave_up(run),
+        bad_nodes=bad_nodes(run),
     )  # fmt: skip
 
 

@@ -148,6 +148,7 @@ def _remarks(run: "RunStatus", folder: Path) -> list[str]:
         at = time.strftime("%m-%d %H:%M:%S", time.localtime(last["time"]))
         lost = f", {last['lost_steps']:,} steps trained again" if last["lost_steps"] else ""
         lines.append(f"{name}: last restart {at} from step {last['step']:,}{lost}; before it the run {last['why']}")
+    lines += [f"{name}: node {node} is left out: {fault}" for node, fault in run.bad_nodes.items()]
     if run.gave_up:
         lines.append(f"{name}: {run.gave_up} See crash_loop.txt in its folder.")
     if run.skipped_steps or run.spikes:

@@ -216,6 +216,16 @@ def test_a_job_that_was_given_up_is_shown_with_its_reason(run, queue, capsys):
     assert found["runs"][0]["gave_up"] in screen
 
 
+def test_a_node_that_was_found_unfit_is_named_until_it_is_sound_again(run, queue, capsys):
+    submit(run, "12")
+    lines = [{"node": "n1", "fault": "its clock is +3.000 s off"}, {"node": "n2", "fault": "1 GPUs seen"},
+             {"node": "n1", "fault": None}]  # fmt: skip
+    (run / "launch" / "nodes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found, screen = seen(run, capsys)
+    assert found["runs"][0]["bad_nodes"] == {"n2": "1 GPUs seen"}
+    assert "node n2 is left out: 1 GPUs seen" in screen
+
+
 def test_jobs_of_an_experiment_that_wait_for_others_are_shown_each_member_of_an_array_too(run, queue, capsys):
     experiment = run.parents[1]
     submit(run, "12")
