@@ -5,8 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
+import typer
 
 from launch.uploads import parts_of, upload
+from megatron_ext.cli.sync_commands import sync
 from tests.launch.test_status import write
 
 
@@ -43,11 +45,25 @@ def test_what_is_uploaded_already_is_passed_over_and_what_a_live_run_writes_is_l
     assert found.uploaded == found.failed == []
 
 
-def test_a_part_that_has_grown_since_it_was_uploaded_is_uploaded_again(run, monkeypatch):
+def test_a_part_that_has_grown_since_it_was_uploaded_is_tried_again_and_a_failure_ends_with_status_1(
+    run, monkeypatch, capfd
+):
     grown = part(run, "110000", uploaded=True)
     marker = grown.with_name(grown.name + ".synced")
     os.utime(marker, (1, 1))
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
-    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    assert upload(run).failed == [str(grown.parent)], "nobody is there to take it"
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody is there to take it
+    with pytest.raises(typer.Exit) as ended:
+        sync(run)
+    assert ended.value.exit_code == 1
+    assert "1 failed: call this again" in capfd.readouterr().out
     assert not marker.exists()
+
+
+def test_what_was_done_is_told_run_by_run_to_people_and_to_programs(run, capsys):
+    old = part(run, "110000", uploaded=True)
+    sync(run.parent)
+    assert capsys.readouterr().out == f"{run}: 0 parts uploaded, 1 before\n"
+    sync(run.parent, as_json=True)
+    [told] = json.loads(capsys.readouterr().out)
+    assert told["before"] == [str(old.parent)]
