@@ -57,8 +57,9 @@ def test_a_job_that_gives_way_to_a_higher_partition_saves_first_and_comes_back(p
     other = slurm.run("sbatch", "--parsable", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null",
                       "--wrap", "sleep 5")  # fmt: skip
     launcher.wait_for_events(run, "stopped")
+    # At once: Slurm forgets an ended job after minutes, and the run may take longer.
+    slurm.wait_until(lambda: slurm.job_state(other) == "COMPLETED", "the other job to be done", JOB_SECONDS)
     launcher.wait_for_end(job, run)
-    assert slurm.job_state(other) == "COMPLETED"
     assert losses(run) == undisturbed(LONG)
 
 
