@@ -1,6 +1,7 @@
 """The `status` command: how runs are doing, on one screen. It reads their folders and asks Slurm, and nothing else."""
 
 import time
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,11 +12,15 @@ from megatron_ext.cli.options import AsJson
 from megatron_ext.cli.output import say, shown
 
 if TYPE_CHECKING:
+    from launch.queue import JobStatus
     from launch.status import RunStatus
 
 COLUMNS = (
     "run", "state", "step", "tokens", "loss", "tokens/s", "MFU", "data wait", "ETA", "checkpoint", "restarts",
 )  # fmt: skip
+JOB_COLUMNS = ("job of", "job", "state", "waits for", "start", "nodes", "starts", "last end")
+MOST_MEMBERS = 3
+"""Of an array that are shown one by one, if they are in one state."""
 
 
 def status(
@@ -23,9 +28,10 @@ def status(
     watch: Annotated[float | None, typer.Option(min=0.5, metavar="SECONDS", help="Show it anew so often.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how far a run has come, how fast it is, when it was saved, and what went wrong.
+    """Show how far a run has come, how fast it is, when it was saved, what went wrong, and where its job stands.
 
-    Needs the run folder only: neither W&B, nor torch, nor the job itself is asked.
+    Needs the run folder only: neither W&B, nor torch, nor the job itself is asked. Slurm is asked once for all jobs;
+    where it can't be, the rest is shown.
 
     \b
     Example: megatron-ext status runs/my_run
@@ -34,22 +40,38 @@ def status(
     import json
     from dataclasses import asdict
 
-    from launch.status import runs_below, status_of
-
-    def found() -> "list[RunStatus]":
-        return [status_of(run) for run in runs_below(folder)]
-
     if as_json:
-        say(json.dumps([asdict(run) for run in found()], indent=1))
+        say(json.dumps(asdict(_found(folder)), indent=1))
     elif watch is None:
-        _console().print(_screen(found(), folder))
+        _console().print(_screen(_found(folder)))
     else:
         from rich.live import Live
 
-        with Live(_screen(found(), folder), console=_console(), auto_refresh=False, screen=True) as live:
+        with Live(_screen(_found(folder)), console=_console(), auto_refresh=False, screen=True) as live:
             while True:
                 time.sleep(watch)
-                live.update(_screen(found(), folder), refresh=True)
+                live.update(_screen(_found(folder)), refresh=True)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look has found."""
+
+    folder: str
+    runs: "list[RunStatus]"
+    jobs: "list[JobStatus]"
+    queue_problem: str | None
+    """Why Slurm could not be asked; None if it answered, or there are no jobs."""
+
+
+def _found(folder: Path) -> Seen:
+    from launch.queue import jobs_of, stages_of
+    from launch.status import runs_below, status_of
+
+    stages = stages_of(folder)
+    runs = runs_below(folder, none=bool(stages))
+    jobs, problem = jobs_of(runs, stages)
+    return Seen(str(folder), [status_of(run) for run in runs], jobs, problem)
 
 
 def _console() -> Any:
@@ -59,17 +81,52 @@ def _console() -> Any:
 
     from megatron_ext.cli.output import WIDTH_IN_A_FILE
 
-    return Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE)
+    return Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE, highlight=False)
 
 
-def _screen(runs: "list[RunStatus]", folder: Path) -> Any:
+def _screen(seen: Seen) -> Any:
+    """Tables of the runs and of their jobs, and what is to be said of them."""
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
+    from launch.queue import NOT_QUEUED
+
+    folder = Path(seen.folder)
     table = Table(*COLUMNS, title=time.strftime("%Y-%m-%d %H:%M:%S"), title_justify="left")
-    for run in runs:
+    for run in seen.runs:
         table.add_row(*_row(run, folder))
-    return Group(table, *(line for run in runs for line in _remarks(run, folder)))
+    finished = {run.run for run in seen.runs if run.state == "finished"}
+    jobs = Table(*JOB_COLUMNS)
+    lines = [line for run in seen.runs for line in _remarks(run, folder)]
+    for (name, state), alike in _alike(seen.jobs).items():
+        if state == NOT_QUEUED and name not in {run.run for run in seen.runs}:
+            lines.append(f"{name}: job {alike[0].id} has left the queue")
+        elif name not in finished:
+            for job in alike if len(alike) <= MOST_MEMBERS else alike[:1]:
+                jobs.add_row(*_job_row(job, folder))
+            if len(alike) > MOST_MEMBERS:
+                jobs.add_row("", f"+ {len(alike) - 1:,}", state)
+    if seen.queue_problem:
+        lines.append(f"The queue could not be asked: {seen.queue_problem}")
+    # Text: what others have said may hold brackets, which would be taken for marks.
+    return Group(*([table] if seen.runs else []), *([jobs] if jobs.rows else []), *map(Text, lines))
+
+
+def _alike(jobs: "list[JobStatus]") -> "dict[tuple[str, str | None], list[JobStatus]]":
+    """(run or stage, state) -> jobs: an array may have thousands of members, and the screen has one page."""
+    found: dict[tuple[str, str | None], list[JobStatus]] = {}
+    for job in jobs:
+        found.setdefault((job.name, job.state), []).append(job)
+    return found
+
+
+def _job_row(job: "JobStatus", folder: Path) -> list[str]:
+    waits = ", ".join(said for said in (job.reason, job.after) if said)
+    return [
+        _relative(job.name, folder), job.id, shown(job.state), shown(waits or None), shown(job.start),
+        shown(job.nodes), str(job.starts), shown(job.last_end),
+    ]  # fmt: skip
 
 
 def _row(run: "RunStatus", folder: Path) -> list[str]:
@@ -91,14 +148,21 @@ def _remarks(run: "RunStatus", folder: Path) -> list[str]:
         at = time.strftime("%m-%d %H:%M:%S", time.localtime(last["time"]))
         lost = f", {last['lost_steps']:,} steps trained again" if last["lost_steps"] else ""
         lines.append(f"{name}: last restart {at} from step {last['step']:,}{lost}; before it the run {last['why']}")
+    lines += [f"{name}: node {node} is left out: {fault}" for node, fault in run.bad_nodes.items()]
+    if run.gave_up:
+        lines.append(f"{name}: {run.gave_up} See crash_loop.txt in its folder.")
     if run.skipped_steps or run.spikes:
         lines.append(f"{name}: {run.skipped_steps:,} steps left out, {run.spikes:,} spikes of the loss")
     return lines + [f"{name}: {problem}" for problem in run.problems]
 
 
 def _name(run: "RunStatus", folder: Path) -> str:
-    path = Path(run.run)
-    return str(path.relative_to(folder)) if path != folder else path.name
+    return _relative(run.run, folder)
+
+
+def _relative(name: str, folder: Path) -> str:
+    path = Path(name)
+    return path.name if path == folder else str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 def _ago(seconds: float | None) -> str:

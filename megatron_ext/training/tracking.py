@@ -1,53 +1,34 @@
 """A run's record: `events.jsonl` for our own reports, TensorBoard and W&B for people.
 
-`events.jsonl` holds everything, one plain JSON object a line. The boards are told the same numbers by threads of their
-own, so that neither a slow disk nor a lost network stands between two steps; a board that fails is let go with an
-event that says why, and training goes on. W&B is offline unless the config says otherwise: nothing leaves the machine
-by itself.
-
-The x axis is tokens. W&B's own counter is the number of the line in `events.jsonl`, which never goes back, not even
-when steps are trained again after a restart: W&B silently drops whatever goes back.
+`events.jsonl` holds everything, one plain JSON object a line. The boards are told the same numbers (see `boards.py`),
+with tokens as the x axis, and online W&B sends an alert when a run was stopped, its loss has a spike, a checkpoint
+could not be written, or it starts again and again from the same step. W&B is offline unless the config says otherwise:
+nothing leaves the machine by itself.
 """
 
 import json
 import math
 import os
-import queue
-import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from data_tools.files import write_whole
-from megatron_ext.config import RunConfig, as_dict
+from megatron_ext.config import RunConfig
+from megatron_ext.training.boards import Background, Board, TensorBoard, WeightsAndBiases, section_of
 
 EVENTS = "events.jsonl"
 WANDB_ID = "wandb_id"
-MOST_WAITING = 10_000
-"""Steps that may wait for a board; with more it has stopped listening, and misses some."""
-OPENING_SECONDS = 30
-CLOSING_SECONDS = 30
-"""For W&B to upload the rest: a run that was asked to stop has little time. `wandb sync` uploads what was left."""
-FLUSH_SECONDS = 1.0
-"""A kill takes from the boards what is younger. They keep back far more by themselves: 15 s (W&B), 120 s."""
 READ_CHUNK = 1 << 20
-
-Report = Callable[..., None]
-
-
-class Board(Protocol):
-    """Something that draws curves."""
-
-    def log(self, line: int, tokens: int, numbers: Mapping[str, float]) -> None:
-        """One step: its line in events.jsonl, the x axis, and what to draw."""
-
-    def close(self) -> None:
-        """Keep what was logged."""
+START_LINE = b'{"event": "start"'
+STUCK_STARTS = 3
+"""From the same step one after the other: something ends the run before its next checkpoint."""
+MOST_OF_A_TITLE = 63
+"""W&B's limit, less one."""
 
 
 class Tracker:
@@ -59,6 +40,7 @@ class Tracker:
             return
         folder.mkdir(parents=True, exist_ok=True)
         self._lines = cut_torn_line(folder / EVENTS)
+        self._starts = steps_of_starts(folder / EVENTS)
         self._events = (folder / EVENTS).open("a")
         self._lock = threading.Lock()
         opening = {}
@@ -73,9 +55,12 @@ class Tracker:
         if self.active:
             self._write({"event": name, "time": round(time.time(), 3), **values})
             self.sync()
+            for title, text in alerts_of(name, values, self._starts):
+                for board in self._boards:
+                    board.put(partial(_alert, title=f"{self.folder.name}: {title}"[:MOST_OF_A_TITLE], text=text))
 
     def step(self, **values: Any) -> None:
-        """One optimizer step: a line of events.jsonl, and every number of it on the boards as `train/<name>`.
+        """One optimizer step: a line of events.jsonl, and every number of it on the boards, by `boards.section_of`.
 
         The line is handed to the system, so that a kill loses nothing. It isn't forced to the disk, which takes
         milliseconds and more: `sync` does so before a checkpoint, and steps after the last one are trained again.
@@ -83,20 +68,23 @@ class Tracker:
         Args:
             values: needs `step` and `tokens`, the x axis.
         """
-        self.measured("step", board="train", **values)
+        self._tell("step", section_of, values)
 
     def measured(self, name: str, *, board: str, **values: Any) -> None:
         """As `step`, of what is measured between steps: the event `name`, and numbers as `<board>/<name>`."""
+        self._tell(name, f"{board}/{{}}".format, values)
+
+    def _tell(self, event: str, shown_as: Callable[[str], str], values: Mapping[str, Any]) -> None:
         if not self.active:
             return
-        line = self._write({"event": name, "time": round(time.time(), 3), **values})
+        line = self._write({"event": event, "time": round(time.time(), 3), **values})
         numbers = {
-            f"{board}/{key}": value
+            shown_as(key): value
             for key, value in values.items()
             if key not in ("step", "tokens") and isinstance(value, int | float)
         }
-        for listener in self._boards:
-            listener.put(line, values["tokens"], numbers)
+        for board in self._boards:
+            board.put(partial(_log, line=line, tokens=values["tokens"], numbers=numbers))
 
     def sync(self) -> None:
         """Everything written so far is on the disk when this returns."""
@@ -123,106 +111,32 @@ class Tracker:
             return self._lines
 
 
-class Background:
-    """A board that is opened, told and closed by a thread of its own. It never delays and never raises."""
+def alerts_of(event: str, values: Mapping[str, Any], starts: Sequence[int]) -> Iterator[tuple[str, str]]:
+    """(title, text) of what somebody should know at once.
 
-    def __init__(self, name: str, open_board: Callable[[], Board], report: Report):
-        self._name, self._open, self._report = name, open_board, report
-        self._queue: queue.Queue[tuple[int, int, Mapping[str, float]] | None] = queue.Queue(MOST_WAITING)
-        self._listens = True
-        self._thread = threading.Thread(target=self._work, name=f"track to {name}", daemon=True)
-        self._thread.start()
-
-    def put(self, line: int, tokens: int, numbers: Mapping[str, float]) -> None:
-        if not self._listens:
-            return
-        try:
-            self._queue.put_nowait((line, tokens, numbers))
-        except queue.Full:
-            self._listens = False
-            self._report("board_lost", board=self._name, reason=f"{MOST_WAITING} steps wait for it")
-
-    def close(self) -> None:
-        """Wait a little for what is still to be told."""
-        with suppress(queue.Full):
-            self._queue.put(None, timeout=1.0)
-        self._thread.join(CLOSING_SECONDS + 5.0)
-        if self._thread.is_alive():
-            self._report("board_lost", board=self._name, reason=f"not closed within {CLOSING_SECONDS} s")
-
-    def _work(self) -> None:
-        try:
-            board = self._open()
-            while (item := self._queue.get()) is not None:
-                board.log(*item)
-            board.close()
-        except Exception as error:  # whatever it is: no curve is worth a run, and events.jsonl holds the numbers
-            self._listens = False
-            self._report("board_lost", board=self._name, reason=_short(error))
+    Args:
+        event: its name.
+        values: what it says.
+        starts: steps that earlier starts of the run went on from, oldest first.
+    """
+    match event:
+        case "stopped":
+            by = values.get("signal") or "a signal to another rank"
+            yield "stopped", f"Stopped by {by} after step {values['step']:,}; its checkpoint is written."
+        case "spike":
+            yield "spike of the loss", f"Step {values['step']:,}; its samples are in {values['file']}."
+        case "checkpoint_failed":
+            yield "a checkpoint could not be written", str(values["problem"])
+        case "start":
+            last = starts[1 - STUCK_STARTS :]
+            if len(last) == STUCK_STARTS - 1 and set(last) == {values["step"]}:
+                yield "crash loop", f"The last {STUCK_STARTS} starts went on from the same step, {values['step']:,}."
 
 
-class TensorBoard:
-    """Event files in `<run>/tensorboard`."""
-
-    def __init__(self, folder: Path):
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer = SummaryWriter(str(folder / "tensorboard"), flush_secs=FLUSH_SECONDS)
-
-    def log(self, _line: int, tokens: int, numbers: Mapping[str, float]) -> None:
-        for name, value in numbers.items():
-            self._writer.add_scalar(name, value, tokens)
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-class WeightsAndBiases:
-    """One W&B run, offline in `<run>/wandb` if it can't be reached."""
-
-    def __init__(self, folder: Path, config: RunConfig, run_id: str, report: Report):
-        import wandb
-
-        interval = "x_transaction_log_flush_interval"  # not promised by W&B: without it a kill costs 15 s of curves
-        optional = {interval: FLUSH_SECONDS} if interval in wandb.Settings.model_fields else {}
-
-        def start(mode: str) -> Any:
-            return wandb.init(
-                project=config.tracking.project,
-                name=folder.name,
-                id=run_id,
-                resume="allow",
-                dir=str(folder),
-                mode=mode,
-                config=as_dict(config),
-                settings=wandb.Settings(
-                    silent=True,
-                    console="off",
-                    init_timeout=OPENING_SECONDS,
-                    login_timeout=OPENING_SECONDS,
-                    finish_timeout=CLOSING_SECONDS,
-                    # The button "Stop run" asks as a scheduler does; W&B's own way is a KeyboardInterrupt in a step.
-                    stop_fn=partial(os.kill, os.getpid(), signal.SIGUSR1),
-                    **optional,
-                ),
-            )
-
-        try:
-            self._run = start(config.tracking.wandb)
-        except Exception as error:
-            if config.tracking.wandb == "offline":
-                raise
-            wandb.teardown()  # otherwise its service still holds the run
-            self._run = start("offline")
-            report("wandb_offline", reason=_short(error), fix="Upload the run later with `wandb sync`.")
-        self._run.define_metric("*", step_metric="tokens")
-
-    def log(self, line: int, tokens: int, numbers: Mapping[str, float]) -> None:
-        # Without `commit` a point that names its step is kept back until the next one comes.
-        self._run.log({"tokens": tokens, **numbers}, step=line, commit=True)
-
-    def close(self) -> None:
-        self._run.finish()
+def steps_of_starts(path: Path) -> list[int]:
+    """The steps that the starts in a log went on from, oldest first."""
+    with path.open("rb") as file:
+        return [json.loads(line)["step"] for line in file if line.startswith(START_LINE)]
 
 
 def wandb_id(folder: Path, saved: str | None) -> str:
@@ -260,9 +174,13 @@ def cut_torn_line(path: Path) -> int:
     return lines
 
 
+def _log(board: Board, *, line: int, tokens: int, numbers: Mapping[str, float]) -> None:
+    board.log(line, tokens, numbers)
+
+
+def _alert(board: Board, *, title: str, text: str) -> None:
+    board.alert(title, text)
+
+
 def _fits_json(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:200]

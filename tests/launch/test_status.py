@@ -1,4 +1,7 @@
-"""`status` says what a run's folder says. The folders are written by what writes them in a run: its tracker."""
+"""`status` says what a run's folder says, written by what writes it in a run: its tracker and its job.
+
+What a real Slurm answers is tested in tests/cluster/test_watching.py; here `squeue` is a script with a known answer.
+"""
 
 import json
 import time
@@ -7,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from data_tools.errors import InputError
+from launch.attempts import note
 from launch.status import RECENT, runs_below, status_of
 from megatron_ext.cli.main import main
 from megatron_ext.config import run_from_dict
@@ -124,9 +128,136 @@ def test_an_experiment_shows_all_its_runs_for_people_and_as_json(run, capsys):
     assert main(["status", str(experiment)]) == 0
     assert "arms/baseline" in capsys.readouterr().out
     assert main(["status", str(experiment), "--json"]) == 0
-    [printed] = json.loads(capsys.readouterr().out)
+    [printed] = json.loads(capsys.readouterr().out)["runs"]
     assert printed["step"] == 40
     assert printed["restarts"] == []
+
+
+@pytest.fixture
+def queue(tmp_path, monkeypatch):
+    """queue(lines): from now on `squeue` answers with them; without lines there is no Slurm."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+
+    def answer(*lines: str) -> None:
+        script = programs / "squeue"
+        script.write_text("#!/bin/bash\n" + "".join(f"echo '{line}'\n" for line in lines))
+        script.chmod(0o755)
+
+    return answer
+
+
+def submit(folder: Path, job: str) -> None:
+    submission = folder / "launch" / "0001"
+    submission.mkdir(parents=True)
+    (submission / "submission.json").write_text(json.dumps({"job": job}))
+
+
+def seen(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[dict, str]:
+    """(what `status --json` says, what people see)."""
+    assert main(["status", str(folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(["status", str(folder)]) == 0
+    return found, capsys.readouterr().out
+
+
+def test_a_job_that_waits_is_shown_before_its_run_has_a_plan(run, queue, capsys):
+    (run / "plan.json").unlink()
+    submit(run, "12")
+    queue("12|12|PENDING|2026-11-21T23:00:00|8||(null)|Resources")
+    found, screen = seen(run.parent, capsys)
+    assert found["runs"][0]["state"] == "not started"
+    job = found["jobs"][0]
+    assert (job["id"], job["state"], job["reason"], job["nodes"]) == ("12", "PENDING", "Resources", "8")
+    assert job["start"] == "2026-11-21T23:00:00"
+    assert "Resources" in screen
+    assert "2026-11-21T23:00:00" in screen
+
+
+def test_without_slurm_the_rest_is_shown_and_the_reason_said(run, queue, capsys):
+    write(run, first=0, last=40)
+    submit(run, "12")
+    found, screen = seen(run, capsys)
+    assert found["runs"][0]["step"] == 40
+    assert found["jobs"][0]["state"] is None
+    assert found["queue_problem"] == "no squeue on this machine"
+    assert "no squeue on this machine" in screen
+
+
+def test_what_became_of_each_start_is_told_from_the_jobs_own_notes(run, queue, capsys):
+    submit(run, "12")
+    queue("12|12|RUNNING|2026-11-21T22:00:00|2|n[1-2]|(null)|None")
+    note(run, "start", job="12", restart=0, nodes="n[1-2]", checkpoint=None)
+    write(run, first=0, last=25)
+    note(run, "start", job="12", restart=1, nodes="n[1-2]", checkpoint=20)
+    write(run, first=20, last=30)
+    note(run, "end", job="12", status=1, outcome="failed with status 1", checkpoint=20)
+    note(run, "start", job="12", restart=2, nodes="n[1-2]", checkpoint=20)
+    write(run, first=20, last=31)
+    found, screen = seen(run, capsys)
+    lost, failed = found["runs"][0]["restarts"]
+    assert lost["why"] == "ended without a word, and so did job 12: it lost a node, was requeued or cancelled"
+    assert failed["why"] == "failed with status 1"
+    job = found["jobs"][0]
+    assert (job["state"], job["nodes"], job["starts"], job["last_end"]) == ("RUNNING", "n[1-2]", 3, failed["why"])
+    assert [line["attempt"] for line in job["history"]] == ["start", "start", "end", "start"]
+    assert "n[1-2]" in screen
+
+
+def test_a_job_that_was_given_up_is_shown_with_its_reason(run, queue, capsys):
+    submit(run, "12")
+    queue()
+    (run / "crash_loop.txt").write_text(
+        "Job 12 was started 3 times without a new checkpoint; it is not queued again.\n"
+    )
+    found, screen = seen(run, capsys)
+    assert found["jobs"][0]["state"] == "not in the queue"
+    assert found["runs"][0]["gave_up"] in screen
+
+
+def test_a_node_that_was_found_unfit_is_named_until_it_is_sound_again(run, queue, capsys):
+    submit(run, "12")
+    lines = [{"node": "n1", "fault": "its clock is +3.000 s off"}, {"node": "n2", "fault": "1 GPUs seen"},
+             {"node": "n1", "fault": None}]  # fmt: skip
+    (run / "launch" / "nodes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found, screen = seen(run, capsys)
+    assert found["runs"][0]["bad_nodes"] == {"n2": "1 GPUs seen"}
+    assert "node n2 is left out: 1 GPUs seen" in screen
+
+
+def test_jobs_of_an_experiment_that_wait_for_others_are_shown_each_member_of_an_array_too(run, queue, capsys):
+    experiment = run.parents[1]
+    submit(run, "12")
+    (experiment / "launch").mkdir()
+    jobs = {"baseline": "12", "synthesis": "13", "report": "14"}
+    graph = {"stages": {name: {"job": job, "needs": []} for name, job in jobs.items()}}
+    (experiment / "launch" / "graph.json").write_text(json.dumps(graph))
+    queue(
+        "12|12|RUNNING|2026-11-21T22:00:00|2|n[1-2]|(null)|None",
+        "13|13_[2-3]|PENDING|N/A|1||afterok:12(unfulfilled)|Dependency",
+        "13|13_1|RUNNING|2026-11-21T22:00:00|1|n1|(null)|None",
+        "14|14|PENDING|N/A|1||afterok:13_*(unfulfilled)|Dependency",
+    )
+    found, screen = seen(experiment, capsys)
+    assert [(job["id"], job["state"]) for job in found["jobs"]] == [
+        ("12", "RUNNING"), ("13_[2-3]", "PENDING"), ("13_1", "RUNNING"), ("14", "PENDING"),
+    ]  # fmt: skip
+    assert found["jobs"][-1]["after"] == "afterok:13_*(unfulfilled)"
+    assert "afterok:13_*(unfulfilled)" in screen
+
+
+def test_an_array_of_many_members_takes_two_lines_of_the_screen(run, queue, capsys):
+    experiment = run.parents[1]
+    (experiment / "launch").mkdir()
+    graph = {"stages": {"synthesis": {"job": "13"}, "report": {"job": "14"}}}
+    (experiment / "launch" / "graph.json").write_text(json.dumps(graph))
+    queue(*(f"13|13_{member}|RUNNING|2026-11-21T22:00:00|1|n{member}|(null)|None" for member in range(64)))
+    found, screen = seen(experiment, capsys)
+    assert len(found["jobs"]) == 65
+    assert screen.count("RUNNING") == 2
+    assert "+ 63" in screen
+    assert "report: job 14 has left the queue" in screen
 
 
 def test_a_folder_without_runs_is_refused(tmp_path, capsys):

@@ -13,11 +13,19 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from megatron_ext.config import run_from_dict
-from megatron_ext.training import tracking
-from megatron_ext.training.tracking import EVENTS, WANDB_ID, Tracker, cut_torn_line, wandb_id
+from megatron_ext.training import boards, tracking
+from megatron_ext.training.boards import section_of
+from megatron_ext.training.tracking import EVENTS, WANDB_ID, Tracker, alerts_of, cut_torn_line, wandb_id
 from tests.support import ROOT, run_settings
 
 TRACKED = Path(__file__).with_name("tracked.py")
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    """A loaded machine takes its time; what a run waits for at most is not tested here."""
+    monkeypatch.setattr(boards, "OPENING_SECONDS", 300)
+    monkeypatch.setattr(boards, "CLOSING_SECONDS", 300)
 
 
 def tracker_of(folder, *, wandb="disabled", tensorboard=False):
@@ -65,7 +73,7 @@ def start(folder, mode, first, last, **environment):
 
 
 def until(true):
-    for _ in range(120):
+    for _ in range(1200):
         if true():
             return
         time.sleep(0.25)
@@ -74,7 +82,7 @@ def until(true):
 
 def go_on(folder, process):
     folder.with_suffix(".go_on").touch()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
 
 
 def test_offline_wandb_and_tensorboard_hold_every_step_also_those_trained_twice(tmp_path):
@@ -82,12 +90,12 @@ def test_offline_wandb_and_tensorboard_hold_every_step_also_those_trained_twice(
     log(tmp_path, [3, 4], wandb="offline", tensorboard=True)  # as after a kill: step 3 is trained again
     assert steps_in(tmp_path) == [1, 2, 3, 3, 4]
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    assert {(point.step, point.value) for point in board.Scalars("train/loss")} >= {(128, 4.0), (384, 2.0), (512, 1.0)}
-    assert {point.value for point in board.Scalars("train/loss/real")} >= {3.0, 1.0, 0.0}
+    assert {(point.step, point.value) for point in board.Scalars("loss")} >= {(128, 4.0), (384, 2.0), (512, 1.0)}
+    assert {point.value for point in board.Scalars("loss/real")} >= {3.0, 1.0, 0.0}
     assert {path.stem for path in wandb_files(tmp_path)} == {"run-abcd1234"}
     history = [point for path in wandb_files(tmp_path) for point in wandb_history(path)]
     assert [point["tokens"] // 128 for point in history] == [1, 2, 3, 3, 4]
-    assert [point["train/loss/real"] for point in history] == [3, 2, 1, 1, 0]
+    assert [point["loss/real"] for point in history] == [3, 2, 1, 1, 0]
     assert [point["_step"] for point in history] == [1, 2, 3, 4, 5], "W&B drops steps that go back"
 
 
@@ -101,7 +109,7 @@ def test_what_is_measured_between_steps_is_an_event_of_its_own_and_a_curve_on_ev
     assert [(point.step, point.value) for point in board.Scalars("knowledge/once/semantic")] == [(0, -2.5)]
     points = wandb_history(wandb_files(tmp_path)[0])
     assert any("knowledge/once/semantic" in str(point) for point in points)
-    assert any("train/loss" in str(point) for point in points)
+    assert any("loss" in str(point) for point in points)
 
 
 def test_a_run_that_is_killed_before_its_first_checkpoint_stays_one_wandb_run(tmp_path):
@@ -135,7 +143,7 @@ def test_online_without_a_key_falls_back_to_offline_and_says_so(tmp_path):
 
 
 def test_online_without_a_network_delays_no_step_and_falls_back_to_offline(tmp_path, monkeypatch):
-    monkeypatch.setattr(tracking, "OPENING_SECONDS", 2)
+    monkeypatch.setattr(boards, "OPENING_SECONDS", 2)
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     began = time.monotonic()
@@ -182,6 +190,42 @@ def test_a_loss_that_is_no_number_is_written_as_text_that_any_reader_takes(tmp_p
     assert events_of(tmp_path)[0] | {"time": 0} == {
         "event": "skipped", "time": 0, "step": 3, "loss": "nan", "grad_norm": "inf",
     }  # fmt: skip
+
+
+def test_figures_stand_in_four_sections_under_the_loss():
+    names = ["loss", "loss/real", "epochs/real", "trained_tokens", "mfu", "data_wait", "lr", "grad_norm"]
+    assert [section_of(name) for name in names] == [
+        "loss", "loss/real", "budget/epochs/real", "budget/trained_tokens", "speed/mfu", "speed/data_wait",
+        "health/lr", "health/grad_norm",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("event", "values", "starts", "said"),
+    [
+        ("stopped", {"step": 4000, "signal": "SIGUSR1"}, [0], "Stopped by SIGUSR1 after step 4,000"),
+        ("spike", {"step": 7, "file": "spikes/7.jsonl"}, [0], "spikes/7.jsonl"),
+        ("checkpoint_failed", {"problem": "no space left"}, [0], "no space left"),
+        ("start", {"step": 30}, [0, 30, 30], "The last 3 starts went on from the same step, 30"),
+    ],
+)
+def test_what_somebody_should_know_at_once_is_an_alert(event, values, starts, said):
+    [(title, text)] = alerts_of(event, values, starts)
+    assert said in text
+    assert title
+
+
+@pytest.mark.parametrize(("step", "starts"), [(0, []), (30, [30]), (40, [30, 30]), (30, [0, 30])])
+def test_a_start_that_has_come_further_is_no_crash_loop(step, starts):
+    assert list(alerts_of("start", {"step": step}, starts)) == []
+
+
+def test_the_starts_of_a_run_are_remembered_when_it_is_started_again(tmp_path):
+    for _ in range(2):
+        tracker = tracker_of(tmp_path)
+        tracker.event("start", step=30)
+        tracker.close()
+    assert tracking.steps_of_starts(tmp_path / EVENTS) == [30, 30]
 
 
 def test_other_ranks_write_nothing(tmp_path):

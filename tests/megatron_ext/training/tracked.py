@@ -1,6 +1,7 @@
 """A process of test_tracking.py: logs steps first to last to a run folder, and waits for the file `<run>.go_on` there.
 
-Called with the folder, the mode of W&B, and both steps. It then logs one more step, and closes.
+Called with the folder, the mode of W&B, and both steps. It then logs one more step, notes that it was stopped, and
+closes.
 """
 
 import sys
@@ -23,11 +24,13 @@ def main(folder, mode, first, last):
     while not Path(folder).with_suffix(".go_on").exists() and time.monotonic() < end:
         time.sleep(0.02)
     log(tracker, int(last) + 1)
+    tracker.event("stopped", step=int(last) + 1, signal="SIGUSR1")
     tracker.close()
 
 
 def log(tracker, step):
-    tracker.step(**{"step": step, "tokens": step * 128, "loss": 5.0 - step, "loss/real": 4.0 - step})
+    numbers = {"loss": 5.0 - step, "loss/real": 4.0 - step, "seconds": 1.0, "checkpoint_seconds": 0.0}
+    tracker.step(step=step, tokens=step * 128, skipped_steps=0, **numbers)
 
 
 if __name__ == "__main__":

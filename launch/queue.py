@@ -1,0 +1,143 @@
+"""Jobs of runs as Slurm's queue has them, for those who watch. One question for all jobs; it may stay unanswered.
+
+Slurm forgets a job minutes after its end; how its starts went is kept in the run folder (`attempts.py`).
+"""
+
+import json
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from launch.attempts import CRASH_LOOP, attempts, folder_of, jobs
+
+PATIENCE = 10
+"""Seconds: a screen that is shown anew can't wait for long."""
+FORMAT = "%F|%i|%T|%S|%D|%N|%E|%r"
+GRAPH, NODES = "graph.json", "nodes.jsonl"
+NOTHING = ("", "N/A", "None", "(null)")
+NOT_QUEUED = "not in the queue"
+UNKNOWN = "Invalid job id"
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuedJob:
+    """A line of `squeue`: a job, a member of an array, or its members that wait."""
+
+    id: str
+    """`12`, `12_3`, `12_[4-7]`."""
+    state: str
+    reason: str | None
+    """Why it waits."""
+    start: str | None
+    """When it was started; of one that waits, when Slurm expects to."""
+    nodes: str
+    """Their names; of one that waits, their number."""
+    after: str | None
+    """What it waits for, as `afterok:12(unfulfilled)`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobStatus:
+    """A job of a run's, or of an experiment's graph. What isn't known is None."""
+
+    name: str
+    """Run folder, or stage of the experiment."""
+    id: str
+    state: str | None
+    """As Slurm says; `not in the queue` if it has no such job any more; None if it couldn't be asked."""
+    reason: str | None = None
+    start: str | None = None
+    nodes: str | None = None
+    after: str | None = None
+    starts: int = 0
+    """Of its ranks, so far."""
+    last_end: str | None = None
+    """What became of its ranks when they last ended."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """Starts and ends of its ranks, oldest first: lines of `launch/attempts.jsonl`."""
+
+
+def queued(ids: Sequence[str]) -> tuple[dict[str, list[QueuedJob]], str | None]:
+    """(job -> what the queue has of it, why Slurm couldn't be asked). An array has a line for each member."""
+    found: dict[str, list[QueuedJob]] = {}
+    if not ids:
+        return found, None
+    command = ["squeue", "--noheader", f"--jobs={','.join(ids)}", f"--format={FORMAT}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except FileNotFoundError:
+        return found, "no squeue on this machine"
+    except subprocess.TimeoutExpired:
+        return found, f"no answer of squeue in {PATIENCE} s"
+    if done.returncode and UNKNOWN not in done.stderr:
+        return found, done.stderr.strip() or f"squeue ended with status {done.returncode}"
+    for line in done.stdout.splitlines():
+        job, member, state, start, count, names, after, reason = line.split("|", 7)
+        found.setdefault(job, []).append(QueuedJob(
+            id=member, state=state, reason=_known(reason), start=_known(start), nodes=_known(names) or count,
+            after=_known(after),
+        ))  # fmt: skip
+    return found, None
+
+
+def jobs_of(runs: Iterable[Path], stages: Mapping[str, str]) -> tuple[list[JobStatus], str | None]:
+    """(the newest job of each run, and those of an experiment's stages; why Slurm couldn't be asked).
+
+    Args:
+        runs: run folders; those without jobs are passed over.
+        stages: name of a stage -> its job, of an experiment that was submitted as a graph.
+    """
+    newest = {run: found[-1] for run in runs if (found := jobs(run))}
+    others = {name: job for name, job in stages.items() if job not in newest.values()}
+    queue, problem = queued(sorted({*newest.values(), *others.values()}))
+    absent = None if problem else NOT_QUEUED
+    told = [each for run, job in newest.items() for each in _told(str(run), job, queue, absent, attempts(run))]
+    return told + [each for name, job in others.items() for each in _told(name, job, queue, absent, [])], problem
+
+
+def is_graph(folder: Path) -> bool:
+    """Whether a folder is an experiment's that was submitted as a graph of jobs."""
+    return (folder_of(folder) / GRAPH).is_file()
+
+
+def stages_of(folder: Path) -> dict[str, str]:
+    """Stage -> its job, of an experiment that was submitted as a graph; empty for any other folder."""
+    if not is_graph(folder):
+        return {}
+    stages = json.loads((folder_of(folder) / GRAPH).read_text())["stages"]
+    return {name: stage["job"] for name, stage in stages.items()}
+
+
+def gave_up(run: Path) -> str | None:
+    """What a job said that was started too often for nothing; None unless the newest one was."""
+    path = run / CRASH_LOOP
+    return path.read_text().splitlines()[0] if path.exists() else None
+
+
+def bad_nodes(run: Path) -> dict[str, str]:
+    """Node -> what the check before a start last found wrong with it; a node that was sound later is left out."""
+    path = folder_of(run) / NODES
+    whole = path.read_text().split("\n")[:-1] if path.exists() else []  # the last line may be half written
+    last = {line["node"]: line["fault"] for line in map(json.loads, whole)}
+    return {node: fault for node, fault in last.items() if fault}
+
+
+def _told(
+    name: str, job: str, queue: Mapping[str, list[QueuedJob]], absent: str | None, noted: list[dict[str, Any]]
+) -> Iterator[JobStatus]:
+    history = [line for line in noted if line["job"] == job]
+    ends = [line["outcome"] for line in history if line["attempt"] == "end"]
+    own = {
+        "name": name, "starts": sum(line["attempt"] == "start" for line in history),
+        "last_end": ends[-1] if ends else None, "history": history,
+    }  # fmt: skip
+    if job not in queue:
+        yield JobStatus(id=job, state=absent, **own)
+    for each in queue.get(job, ()):
+        yield JobStatus(**asdict(each), **own)
+
+
+def _known(word: str) -> str | None:
+    return None if word in NOTHING else word
