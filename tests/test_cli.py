@@ -17,7 +17,7 @@ from megatron_ext.cli.main import main
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     ["demo"], ["plan"], ["train"], ["eval"], ["report"], ["sweep"], ["compare"], ["launch"], ["stage"], ["status"],
-    ["quality"], ["concepts"],
+    ["sync"], ["quality"], ["concepts"],
     ["convert", "import"], ["convert", "export"],
     *(["knowledge", name] for name in ("report", "intervals", "recall")),
     *(["data", name] for name in

@@ -26,6 +26,7 @@ from megatron_ext.cli import (
     stage_commands,
     status_commands,
     sweep_commands,
+    sync_commands,
     synth_commands,
 )
 
@@ -47,6 +48,7 @@ app.add_typer(convert_commands.app, name="convert")
 app.add_typer(knowledge_commands.app, name="knowledge")
 run_commands.add_to(app)
 app.command("status")(status_commands.status)
+app.command("sync")(sync_commands.sync)
 app.command("sweep")(sweep_commands.sweep)
 app.command("compare")(compare_commands.compare)
 app.command("quality")(quality_commands.quality)

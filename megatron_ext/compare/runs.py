@@ -142,7 +142,10 @@ class Comparison:
                 where=f"{where}.changes", found=str(error.args[0]), expected=f"a setting below {', '.join(SHARED)}",
                 fix="Write it as in a run file, such as `schedule.peak_lr: 0.01`.",
             ) from None  # fmt: skip
-        return run_from_dict(settings | data | {"seed": seed}, where=where)
+        tracking = settings["tracking"]
+        kind = tracking["job_type"] or key.removeprefix("arms.")
+        named = {"group": tracking["group"] or self.config.name, "job_type": kind}
+        return run_from_dict(settings | data | {"seed": seed, "tracking": tracking | named}, where=where)
 
     @cached_property
     def _shared(self) -> dict[str, Any]:

@@ -40,6 +40,10 @@ class TrackingConfig:
 
     wandb: Literal["offline", "online", "disabled"] = "offline"
     project: str = "megatron_ext"
+    group: str | None = None
+    """Runs that W&B shows together: the experiment's name."""
+    job_type: str | None = None
+    """What the run is in its group: the arm's kind."""
     tensorboard: bool = True
 
 

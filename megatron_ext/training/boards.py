@@ -129,6 +129,8 @@ class WeightsAndBiases:
         def start(mode: str) -> Any:
             return wandb.init(
                 project=config.tracking.project,
+                group=config.tracking.group,
+                job_type=config.tracking.job_type,
                 name=folder.name,
                 id=run_id,
                 resume="allow",

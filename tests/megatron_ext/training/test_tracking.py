@@ -112,6 +112,17 @@ def test_what_is_measured_between_steps_is_an_event_of_its_own_and_a_curve_on_ev
     assert any("loss" in str(point) for point in points)
 
 
+def test_the_runs_of_an_experiment_are_a_group_on_wandb(tmp_path):
+    tracking = {"wandb": "offline", "tensorboard": False, "group": "sbp_1t", "job_type": "baseline"}
+    config = run_from_dict(run_settings(Path("corpus"), steps=4, tracking=tracking), where="test")
+    Tracker(tmp_path, config, run_id="abcd1234", active=True).close()
+    [file] = wandb_files(tmp_path)
+    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(file)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    [run] = [record["run"] for record in map(json.loads, printed.splitlines()) if record.get("type") == "run"]
+    assert (run["run_group"], run["job_type"]) == ("sbp_1t", "baseline")
+
+
 def test_a_run_that_is_killed_before_its_first_checkpoint_stays_one_wandb_run(tmp_path):
     folder = tmp_path / "run"
     process = start(folder, "offline", 1, 3)
