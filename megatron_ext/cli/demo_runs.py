@@ -37,7 +37,7 @@ class Demo:
 
 def write_run_file(demo: Demo, stage: str, path: Path) -> Path:
     """Write the run file of a stage; returns it."""
-    write_whole(path, yaml.safe_dump(RUNS[stage](demo), sort_keys=False))
+    write_whole(path, yaml.safe_dump(settings_of(demo, stage), sort_keys=False))
     return path
 
 
@@ -47,7 +47,14 @@ def planned_run(demo: Demo, stage: str) -> RunConfig:
     Raises:
         InputError: it can't be made of the experiment's settings.
     """
-    return run_from_dict(RUNS[stage](demo), where=f"{demo.config.name}, stage {stage}")
+    return run_from_dict(settings_of(demo, stage), where=f"{demo.config.name}, stage {stage}")
+
+
+def settings_of(demo: Demo, stage: str) -> Settings:
+    """The settings of a stage's run; W&B shows the runs of an experiment as a group."""
+    settings = RUNS[stage](demo)
+    tracking, named = settings["tracking"], {"group": demo.config.name, "job_type": stage}
+    return settings | {"tracking": tracking | {key: tracking[key] or value for key, value in named.items()}}
 
 
 def synthetic_tokens(demo: Demo) -> int:
