@@ -59,6 +59,7 @@ GresTypes=gpu
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=1
+MinJobAge=3600
 ReturnToService=2
 KillWait=20
 SlurmdTimeout=8
