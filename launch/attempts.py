@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LAUNCH, ATTEMPTS, SUBMISSION = "launch", "attempts.jsonl", "submission.json"
+LAUNCH, ATTEMPTS, NODES, SUBMISSION = "launch", "attempts.jsonl", "nodes.jsonl", "submission.json"
 CRASH_LOOP = "crash_loop.txt"
 NUMBER = re.compile(r"\d{4,}")
 CHECKPOINT = re.compile(r"step_(\d{8,})")
@@ -70,10 +70,23 @@ def note(run: Path, what: str, **values: Any) -> None:
         file.write((b"\n" if torn else b"") + line.encode() + b"\n")
 
 
+def node_checks(run: Path) -> list[dict[str, Any]]:
+    """What the checks before each start found out about each node, oldest first."""
+    path = folder_of(run) / NODES
+    return list(_lines(path.read_text())) if path.exists() else []
+
+
+def newest_checkpoint(run: Path) -> tuple[int, Path] | None:
+    """(step, folder) of the newest complete checkpoint, if there is one."""
+    paths = (run / "checkpoints").glob("step_*")
+    found = [(int(match[1]), path) for path in paths if (match := CHECKPOINT.fullmatch(path.name))]
+    return max(found, default=None)
+
+
 def newest_step(run: Path) -> int | None:
-    """The step of the newest complete checkpoint, if there is one."""
-    names = (CHECKPOINT.fullmatch(path.name) for path in (run / "checkpoints").glob("step_*"))
-    return max((int(name[1]) for name in names if name), default=None)
+    """Its step."""
+    found = newest_checkpoint(run)
+    return found and found[0]
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ The script is all there is: no daemon, and nothing that Slurm does not do. What 
 
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_tools.errors import InputError
 from launch.attempt import EXIT_AGAIN, SCRIPT
@@ -100,7 +101,12 @@ def sbatch_options(job: Job) -> list[str]:
         "open-mode": "append",
         "output": f'"{job.log}"',
     }
-    return [f"--{name}={value}" for name, value in named.items() if value is not None] + ["--requeue", *cluster.options]
+    return option_lines(named, cluster.options)
+
+
+def option_lines(named: Mapping[str, Any], further: Sequence[str]) -> list[str]:
+    """Options of a script that Slurm may queue again; one without a value is left out."""
+    return [f"--{name}={value}" for name, value in named.items() if value is not None] + ["--requeue", *further]
 
 
 def _cpus_per_task(job: Job) -> int | None:

@@ -22,12 +22,12 @@ from typing import Any
 from data_tools.errors import EXIT_FAILED, InputError
 from data_tools.files import write_whole
 from launch.attempt import EXIT_AGAIN
-from launch.attempts import CRASH_LOOP, folder_of
+from launch.attempts import CRASH_LOOP, NODES, folder_of, node_checks
 from launch.nodelinks import MEGABYTE, among_others
 from megatron_ext.config import load_cluster
 from megatron_ext.config.cluster import ClusterConfig, NodeCheckConfig
 
-NODES, EXCLUDE = "nodes.jsonl", "exclude"
+EXCLUDE = "exclude"
 
 
 def measure(run: Path, cluster: ClusterConfig) -> None:
@@ -146,9 +146,7 @@ def _why_not(
 
 def _excluded(run: Path, job: str) -> set[str]:
     """Nodes that this job was to be queued without before."""
-    path = folder_of(run) / NODES
-    lines = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
-    return {line["node"] for line in lines if line["job"] == job and line["fault"]}
+    return {line["node"] for line in node_checks(run) if line["job"] == job and line["fault"]}
 
 
 def _by_node(lines: Iterable[str], nodes: Sequence[str]) -> dict[str, dict[str, Any]]:

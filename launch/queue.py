@@ -3,22 +3,21 @@
 Slurm forgets a job minutes after its end; how its starts went is kept in the run folder (`attempts.py`).
 """
 
-import json
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launch.attempts import CRASH_LOOP, attempts, folder_of, jobs
+from launch.attempts import CRASH_LOOP, attempts, folder_of, jobs, node_checks
+from launch.graph import GRAPH, read_graph
+from launch.slurm import UNKNOWN_JOB
 
 PATIENCE = 10
 """Seconds: a screen that is shown anew can't wait for long."""
 FORMAT = "%F|%i|%T|%S|%D|%N|%E|%r"
-GRAPH, NODES = "graph.json", "nodes.jsonl"
 NOTHING = ("", "N/A", "None", "(null)")
 NOT_QUEUED = "not in the queue"
-UNKNOWN = "Invalid job id"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +70,7 @@ def queued(ids: Sequence[str]) -> tuple[dict[str, list[QueuedJob]], str | None]:
         return found, "no squeue on this machine"
     except subprocess.TimeoutExpired:
         return found, f"no answer of squeue in {PATIENCE} s"
-    if done.returncode and UNKNOWN not in done.stderr:
+    if done.returncode and UNKNOWN_JOB not in done.stderr:
         return found, done.stderr.strip() or f"squeue ended with status {done.returncode}"
     for line in done.stdout.splitlines():
         job, member, state, start, count, names, after, reason = line.split("|", 7)
@@ -104,10 +103,7 @@ def is_graph(folder: Path) -> bool:
 
 def stages_of(folder: Path) -> dict[str, str]:
     """Stage -> its job, of an experiment that was submitted as a graph; empty for any other folder."""
-    if not is_graph(folder):
-        return {}
-    stages = json.loads((folder_of(folder) / GRAPH).read_text())["stages"]
-    return {name: stage["job"] for name, stage in stages.items()}
+    return {name: stage["job"] for name, stage in read_graph(folder)["stages"].items()}
 
 
 def gave_up(run: Path) -> str | None:
@@ -118,9 +114,7 @@ def gave_up(run: Path) -> str | None:
 
 def bad_nodes(run: Path) -> dict[str, str]:
     """Node -> what the check before a start last found wrong with it; a node that was sound later is left out."""
-    path = folder_of(run) / NODES
-    whole = path.read_text().split("\n")[:-1] if path.exists() else []  # the last line may be half written
-    last = {line["node"]: line["fault"] for line in map(json.loads, whole)}
+    last = {line["node"]: line["fault"] for line in node_checks(run)}
     return {node: fault for node, fault in last.items() if fault}
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.graph import Stage
-from launch.job import container_options, inside, template
+from launch.job import container_options, inside, option_lines, template
 from megatron_ext.config.cluster import ClusterConfig
 
 EXPERIMENT_FILE = "experiment.yaml"
@@ -101,5 +101,4 @@ def sbatch_options(job: StageJob) -> list[str]:
         "open-mode": "append",
         "output": f'"{job.log}"',
     }
-    further = cluster.options if takes == "node" else small.options
-    return [f"--{name}={value}" for name, value in named.items() if value is not None] + ["--requeue", *further]
+    return option_lines(named, cluster.options if takes == "node" else small.options)

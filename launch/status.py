@@ -16,10 +16,10 @@ from statistics import fmean, median
 from typing import Any
 
 from data_tools.errors import InputError
-from launch.attempts import ATTEMPTS, CHECKPOINT, LAUNCH, SUBMISSION, attempts
+from launch.attempts import ATTEMPTS, LAUNCH, SUBMISSION, attempts, newest_checkpoint
 from launch.queue import bad_nodes, gave_up, is_graph
 
-EVENTS, PLAN, MANIFEST, CHECKPOINTS = "events.jsonl", "plan.json", "manifest.json", "checkpoints"
+EVENTS, PLAN, MANIFEST = "events.jsonl", "plan.json", "manifest.json"
 SIGNS = {PLAN: 0, f"{LAUNCH}/{ATTEMPTS}": 1, f"{LAUNCH}/*/{SUBMISSION}": 2}
 """What a run folder is told by -> folders between the two. A run that waits for its first start has no plan yet."""
 STEP_LINE = b'{"event": "step"'
@@ -102,7 +102,7 @@ def status_of(run: Path, *, now: float | None = None) -> RunStatus:
         tokens = round(budget["tokens"] * step / steps)
     elif last:
         tokens = last["tokens"]
-    checkpoint = _newest_checkpoint(run)
+    checkpoint = newest_checkpoint(run)
     seconds = fmean(each["seconds"] + each["checkpoint_seconds"] for each in recent) if recent else None
     return RunStatus(
         run=str(run), state=_state(run, events, recent, now), step=step, steps=steps,
@@ -111,7 +111,7 @@ def status_of(run: Path, *, now: float | None = None) -> RunStatus:
         data_wait=_median(recent, "data_wait"),
         eta_seconds=None if seconds is None or steps is None else seconds * (steps - step),
         checkpoint_step=checkpoint[0] if checkpoint else None,
-        checkpoint_age_seconds=now - checkpoint[1] if checkpoint else None,
+        checkpoint_age_seconds=now - checkpoint[1].stat().st_mtime if checkpoint else None,
         skipped_steps=last["skipped_steps"] if last else 0,
         spikes=sum(event["event"] == "spike" for event in events),
         restarts=_restarts(events, attempts(run)), problems=_problems(events), gave_up=gave_up(run),
@@ -223,15 +223,6 @@ def _stuck(starts: list[int]) -> Iterator[int]:
         if later != earlier:
             return
         yield later
-
-
-def _newest_checkpoint(run: Path) -> tuple[int, float] | None:
-    """(step, time of its writing)."""
-    found = [
-        (int(match[1]), path.stat().st_mtime)
-        for path in (run / CHECKPOINTS).glob("step_*") if (match := CHECKPOINT.fullmatch(path.name))
-    ]  # fmt: skip
-    return max(found, default=None)
 
 
 def _median(recent: list[dict[str, Any]], name: str) -> float | None:
