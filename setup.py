@@ -41,7 +41,7 @@ EXTRAS = {
     "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff", "mpi4py", "mpich", "scann; sys_platform == 'linux'"],
 }
 
-DATA_FILES = [f"{folder}*.{ending}" for folder in ("", "**/") for ending in ("css", "j2", "txt", "yaml")]
+DATA_FILES = [f"{folder}*.{ending}" for folder in ("", "**/") for ending in ("css", "j2", "js", "txt", "yaml")]
 
 setup(
     name="megatron_ext",

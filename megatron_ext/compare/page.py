@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
 
 from data_tools.files import write_whole
 from megatron_ext.config.comparison import BASELINE
-from megatron_ext.report.page import HERE as REPORT
+from megatron_ext.report.rendering import Figure, figure, rendered
 
-HERE = Path(__file__).parent
+TEMPLATE = Path(__file__).with_name("page.html.j2")
 HUES = {None: 39, "simple": 16, "stitched": 210, "latent": 98}
 """By layout of an arm's view; arms of one layout differ in their lightness."""
 LIGHTEST, DARKEST = 66, 38
@@ -33,17 +31,34 @@ def write_comparison(folder: Path, found: dict[str, Any]) -> Path:
 
 def page(found: dict[str, Any]) -> str:
     """The HTML."""
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"loss": _loss, "power": lambda value: f"{value:.2e}", "number": lambda value: f"{value:,}",
-                            "times": times, "pretty": lambda value: json.dumps(value, indent=1)}  # fmt: skip
-    return environment.get_template("page.html.j2").render(
-        found=found, answer=answer(found), baseline=found["arms"][BASELINE], largest=2 * LARGEST_K,
+    return rendered(
+        TEMPLATE, figures=_plots(figures(found)), found=found, answer=answer(found), baseline=found["arms"][BASELINE],
         positions=any(arm["by_position"] for arm in found["arms"].values()),
-        style=Markup((REPORT / "style.css").read_text()), script=Markup(get_plotlyjs()),
-        figures=Markup(json.dumps(figures(found)).replace("</", "<\\/")),
+        filters={
+            "loss": _loss, "power": lambda value: f"{value:.2e}", "number": lambda value: f"{value:,}", "times": times,
+        },
     )  # fmt: skip
+
+
+def _plots(traces: dict[str, list[dict[str, Any]]]) -> dict[str, Figure]:
+    """The traces with their axes."""
+    members = [1, 2, 3, 5, 10, 30]
+    axes: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "arms": (_axis("held-out loss, nats per token"), {"autorange": "reversed"}),
+        "scan": (_axis("real tokens D", type="log", dtick="D2", tickformat="~s"), _axis("held-out loss")),
+        "ensembles": (
+            _axis("members K", type="log", tickvals=[*members, 2 * LARGEST_K], ticktext=[*map(str, members), "C"]),
+            _axis("held-out loss"),
+        ),
+        "positions": (
+            _axis("position, up to", type="log", dtick=math.log10(2)), _axis("gain over baseline, nats"),
+        ),
+    }  # fmt: skip
+    return {name: figure(traces[name], xaxis=x, yaxis=y) for name, (x, y) in axes.items()}
+
+
+def _axis(title: str, **more: Any) -> dict[str, Any]:
+    return {"title": {"text": title}, **more}
 
 
 def answer(found: dict[str, Any]) -> list[str]:

@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
-
 from data_tools.files import write_whole
 from megatron_ext.knowledge.intervals import LISTED, SYNTHETIC, TOGETHER
 from megatron_ext.knowledge.spacing import BINS
-from megatron_ext.report.page import HERE as REPORT
+from megatron_ext.report.rendering import Figure, figure, rendered
 
-HERE = Path(__file__).parent
+TEMPLATE = Path(__file__).with_name("intervals_page.html.j2")
 JSON, PAGE = "intervals.json", "intervals.html"
 COLOURS = {TOGETHER: "#d2521c", "real": "#3a7fc4", SYNTHETIC: "#a3803a"}
 LETTERS = {10**3: "K", 10**6: "M", 10**9: "B", 10**12: "T"}
@@ -33,15 +30,10 @@ def write_intervals(folder: Path, name: str, found: dict[str, Any]) -> Path:
 
 def page(name: str, found: dict[str, Any]) -> str:
     """The HTML, under the run's name."""
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"count": lambda value: f"{value:,}", "short": short, "share": share,
-                            "tokens": tokens}  # fmt: skip
-    return environment.get_template("intervals_page.html.j2").render(
-        name=name, found=found, answer=answer(found), notes=notes(found), listed=LISTED,
-        style=Markup((REPORT / "style.css").read_text()), script=Markup(get_plotlyjs()),
-        figures=Markup(json.dumps(figures(found)).replace("</", "<\\/")),
+    return rendered(
+        TEMPLATE, figures={"histogram": histogram(found)}, name=name, found=found, answer=answer(found),
+        notes=notes(found), listed=LISTED,
+        filters={"count": lambda value: f"{value:,}", "short": short, "share": share, "tokens": tokens},
     )  # fmt: skip
 
 
@@ -88,12 +80,11 @@ def notes(found: dict[str, Any]) -> list[str]:
     return said
 
 
-def figures(found: dict[str, Any]) -> dict[str, Any]:
-    """The histograms: bars of each kind over the logarithm of the interval, then those shown once and never."""
+def histogram(found: dict[str, Any]) -> Figure:
+    """Bars of each kind over the logarithm of the interval, then those shown once and never."""
     kinds = found["kinds"] if len(found["kinds"]) > 2 else {TOGETHER: found["kinds"][TOGETHER]}
     edges = [math.log2(row[edge]) for kind in kinds.values() for row in kind["histogram"] for edge in ("from", "to")]
-    threshold = found["threshold"]
-    line = math.log2(max(threshold["steps"], 1)) if threshold else None
+    line = math.log2(max(found["threshold"]["steps"], 1)) if found["threshold"] else None
     low, high = (min(edges), max(edges)) if edges else (0.0, 0.0)
     if line is not None and edges:
         low, high = min(low, max(line, low - BEYOND)), max(high, min(line, high + BEYOND))
@@ -109,9 +100,15 @@ def figures(found: dict[str, Any]) -> dict[str, Any]:
         traces.append(_bars(kind, counted, (once + aside, never + aside), width, colour) | {"visible": visible})
     ticks = {at: label for at, label in _ticks(high) if low - unit / 2 <= at}
     ticks |= {once: "once", never: "never"}
-    drawn = line if line is not None and low <= line <= high else None
-    return {"traces": traces, "ticks": [list(ticks), list(ticks.values())], "threshold": drawn,
-            "range": [low - unit / 4, never + unit / 2]}  # fmt: skip
+    threshold = {"type": "line", "x0": line, "x1": line, "yref": "paper", "y0": 0, "y1": 1}
+    dashed = threshold | {"line": {"width": 2, "dash": "dash"}}
+    return figure(
+        traces, barmode="overlay", showlegend=len(traces) > 1,
+        shapes=[dashed] if line is not None and low <= line <= high else [],
+        xaxis={"title": {"text": "steps between showings"}, "tickvals": list(ticks), "ticktext": list(ticks.values()),
+               "range": [low - unit / 4, never + unit / 2]},
+        yaxis={"tickformat": ".0%", "rangemode": "tozero"},
+    )  # fmt: skip
 
 
 def _bars(kind: str, counted: dict[str, Any], apart: tuple[float, float], width: float, colour: str) -> dict[str, Any]:

@@ -1,17 +1,13 @@
 """The dictionary of `recall_curve.collect` to one self-contained page: a table and a plot, no network needed."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
-
 from data_tools.files import write_whole
-from megatron_ext.report.page import HERE as REPORT
+from megatron_ext.report.rendering import figure, rendered
 
-HERE = Path(__file__).parent
+TEMPLATE = Path(__file__).with_name("recall.html.j2")
 PAGE = "recall.html"
 NAMES = {"closed_book": "Closed-book", "rag": "With documents (RAG)"}
 MEASURES = {"exact_match": "exact match", "judged": "accuracy by the judge"}
@@ -29,18 +25,16 @@ def write_page(folder: Path, found: dict[str, Any]) -> Path:
 
 def page(found: dict[str, Any]) -> str:
     """The HTML."""
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "percent": percent, "interval": interval, "number": lambda value: "–" if value is None else f"{value:,}",
-        "pretty": lambda value: json.dumps(value, indent=1),
-    }  # fmt: skip
-    return environment.get_template("recall.html.j2").render(
-        found=found, answer=answer(found), names=NAMES, measure=MEASURES[found["measure"]],
-        style=Markup((REPORT / "style.css").read_text()), script=Markup(get_plotlyjs()),
-        traces=Markup(json.dumps(traces(found)).replace("</", "<\\/")),
-        logarithmic=json.dumps(_on_a_curve(found)), ticks=json.dumps(_ticks(found)),
+    tokens = {"title": {"text": "synthetic tokens"}, "type": "log", "dtick": _ticks(found), "tickformat": "~s"}
+    share = {"title": {"text": "share of answers that are right"}, "tickformat": ".0%", "rangemode": "tozero"}
+    by_name = {"type": "category"}
+    curve = figure(traces(found), showlegend=True, xaxis=tokens if _on_a_curve(found) else by_name, yaxis=share)
+    return rendered(
+        TEMPLATE, figures={"curve": curve}, found=found, answer=answer(found), names=NAMES,
+        measure=MEASURES[found["measure"]],
+        filters={
+            "percent": percent, "interval": interval, "number": lambda value: "–" if value is None else f"{value:,}",
+        },
     )  # fmt: skip
 
 

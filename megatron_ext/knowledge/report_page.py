@@ -1,33 +1,46 @@
 """The dictionary of `described` to one self-contained page: findings, tables and plots, no network needed."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
-
 from megatron_ext.knowledge.report_figures import DASHES, colours, figures
 from megatron_ext.knowledge.report_table import interval, number, power, powers
-from megatron_ext.report.page import HERE as REPORT
+from megatron_ext.report.rendering import Figure, figure, rendered
 
-HERE = Path(__file__).parent
+TEMPLATE = Path(__file__).with_name("report_page.html.j2")
+X_AXES: dict[str, dict[str, Any]] = {
+    "course": {"title": {"text": "step"}},
+    "around": {"title": {"text": "steps since the showing"}},
+    "kept": {
+        "title": {"text": "steps since the maximum"}, "type": "log", "dtick": 1, "exponentformat": "power",
+        "tickfont": {"size": 11},
+    },
+    "showings": {"title": {"text": "showing"}, "dtick": 1},
+}  # fmt: skip
 
 
 def page(found: dict[str, Any]) -> str:
     """The HTML."""
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "interval": interval, "power": power, "powers": powers,
-                            "count": lambda value: f"{value:,}"}  # fmt: skip
     drawn = figures(found)
-    return environment.get_template("report_page.html.j2").render(
-        found=found, answer=answer(found), figures=drawn, colours=colours(found),
+    return rendered(
+        TEMPLATE, figures=_plots(drawn), found=found, answer=answer(found), panels_of=drawn, colours=colours(found),
         dashes=list(zip(found["runs"], DASHES, strict=False)) if len(found["runs"]) > 1 else [],
-        style=Markup((REPORT / "style.css").read_text()), script=Markup(get_plotlyjs()),
-        data=Markup(json.dumps(drawn).replace("</", "<\\/")),
+        filters={
+            "number": number, "interval": interval, "power": power, "powers": powers,
+            "count": lambda value: f"{value:,}",
+        },
     )  # fmt: skip
+
+
+def _plots(drawn: dict[str, dict[str, Any]]) -> dict[str, Figure]:
+    """Each panel under the id that the template gives it; panels of one kind share their range of y."""
+    return {
+        f"{name}-{place}": figure(
+            panel["traces"], showlegend=False, margin={"l": 45, "r": 10, "t": 10, "b": 42}, xaxis=X_AXES[name],
+            yaxis={"range": of_kind["range"]}, font={"size": 12},
+        )
+        for name, of_kind in drawn.items() for place, panel in enumerate(of_kind["panels"].values())
+    }  # fmt: skip
 
 
 def answer(found: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ import yaml
 
 from megatron_ext.cli.main import main
 from megatron_ext.knowledge.intervals import SYNTHETIC, TOGETHER, intervals
-from megatron_ext.knowledge.intervals_page import answer, figures, notes, page, share, short, tokens
+from megatron_ext.knowledge.intervals_page import answer, histogram, notes, page, share, short, tokens
 from megatron_ext.knowledge.threshold import Threshold
 from tests.megatron_ext.knowledge.family import make_family, run_over
 from tests.support import run_settings
@@ -64,22 +64,23 @@ def test_a_threshold_of_another_batch_is_noted(found: dict[str, Any]) -> None:
 
 
 def test_every_document_stands_in_the_histogram_once(found: dict[str, Any]) -> None:
-    drawn = figures(found)
+    drawn = histogram(found)
+    low, high = drawn["layout"]["xaxis"]["range"]
     assert [trace["name"] for trace in drawn["traces"]] == list(found["kinds"])
     for trace in drawn["traces"]:
         assert sum(trace["y"]) == pytest.approx(1)
-        low, high = drawn["range"]
         assert all(
             low <= x - width / 2 and x + width / 2 <= high for x, width in zip(trace["x"], trace["width"], strict=True)
         )
     assert [trace["name"] for trace in drawn["traces"] if trace["visible"] is True] == ["real", SYNTHETIC, TOGETHER]
-    assert drawn["range"][0] < drawn["threshold"] < drawn["range"][1]
+    [threshold] = drawn["layout"]["shapes"]
+    assert low < threshold["x0"] < high
 
 
 def test_a_run_that_shows_nothing_twice_has_a_page_too(folder: Path) -> None:
     once = intervals(run_over(folder, steps=1, real={"corpus": "corpus"}), threshold=Threshold(10**6, "as given"))
     assert "none is shown twice" in answer(once)[1]
-    assert figures(once)["threshold"] is None
+    assert histogram(once)["layout"]["shapes"] == []
     assert "shown twice" in page("short", once)
 
 
