@@ -12,11 +12,9 @@ from pathlib import Path
 from data_tools.errors import InputError
 from data_tools.files import locked, remove_artifact, write_whole
 from megatron_ext.cli.demo_runs import Demo
-from megatron_ext.cli.demo_stages import STAGES, RunFailed
+from megatron_ext.cli.demo_stages import STAGES, artifacts_of, stages_of
 from megatron_ext.cli.output import say
 from megatron_ext.config import ExperimentConfig, as_dict, load_experiment, require_ranks
-
-__all__ = ["RunFailed", "run_demo"]
 
 QUICK = {"budget": 1 / 8, "tuning": 1 / 8, "documents": 1 / 8, "new_tokens": 1 / 4}
 """What the shortened demo does of the whole one."""
@@ -33,7 +31,7 @@ def run_demo(experiment: Path, output: Path, *, quick: bool = False, force: list
 
     Raises:
         InputError: the file, the corpus, the stage's name or the folder's contents can't be used.
-        RunFailed: training or evaluation failed.
+        EndedEarly: training or evaluation failed.
     """
     config = shortened(load_experiment(experiment)) if quick else load_experiment(experiment)
     require_ranks(config.layout, config.processes, where=f"{experiment}, key 'layout'")
@@ -45,10 +43,11 @@ def run_demo(experiment: Path, output: Path, *, quick: bool = False, force: list
 def _run_stages(demo: Demo, *, quick: bool, force: list[str]) -> None:
     _forget(demo, force)
     describe(demo, quick=quick)
-    for number, (name, (do, stage)) in enumerate(STAGES.items(), start=1):
+    stages = stages_of(demo.config)
+    for number, (name, stage) in enumerate(stages.items(), start=1):
         started = time.monotonic()
-        say(f"[{number:2}/{len(STAGES)}] {name}: {stage.title}")
-        summary = do(demo)
+        say(f"[{number:2}/{len(stages)}] {name}: {stage.title}")
+        summary = STAGES[name][0](demo)
         say(f"        {summary} ({time.monotonic() - started:.1f} s)")
 
 
@@ -57,7 +56,7 @@ def describe(demo: Demo, *, quick: bool = False) -> None:
     config = demo.config
     described = {
         "name": config.name, "seed": config.seed, "budget_tokens": config.budget_tokens,
-        "processes": config.processes, "quick": quick, "config": as_dict(config),
+        "processes": config.processes, "quick": quick, "artifacts": artifacts_of(config), "config": as_dict(config),
     }  # fmt: skip
     write_whole(demo.at("experiment.json"), json.dumps(described, indent=1) + "\n")
 

@@ -105,6 +105,14 @@ def _oracle(demo: Demo) -> Settings:
     return _arm(demo, {"real": {"corpus": demo.at("corpus_all"), "tokens": demo.config.budget_tokens}})
 
 
+def _longer(demo: Demo) -> Settings:
+    """The baseline, for as much compute as SBP takes in all."""
+    from megatron_ext.cli.demo_costs import tokens_for_all_of_sbp
+
+    tokens = tokens_for_all_of_sbp(demo.config, demo.at("corpus_synthetic") if demo.synthesized else None)
+    return _arm(demo, {"real": {"corpus": demo.at("corpus_subset"), "tokens": tokens}})
+
+
 def _arm(demo: Demo, sources: dict[str, dict[str, Any]]) -> Settings:
     """A run's settings: what the arms share, and the sources in which they differ."""
     shared = as_dict(demo.config)
@@ -124,11 +132,18 @@ def _arm(demo: Demo, sources: dict[str, dict[str, Any]]) -> Settings:
         name: {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in source.items()}
         for name, source in sources.items()
     }
-    return {"sources": resolved} | {key: shared[key] for key in keys}
+    asked = demo.config.evaluation
+    tasks = [str(task.resolve()) for task in asked.tasks]
+    live = {"tasks": tasks, "every": asked.every, "most_items": asked.most_items}
+    evaluation = {"evaluation": live} if tasks and asked.every else {}
+    return {"sources": resolved} | {key: shared[key] for key in keys} | evaluation
 
 
 RUNS: dict[str, Callable[[Demo], Settings]] = {
     "baseline": _baseline, "synthesizer": _synthesizer, "sbp": _sbp, "oracle": _oracle,
+    "longer": _longer,
 }  # fmt: skip
 ARMS = ("baseline", "sbp", "oracle")
 """Those that are compared."""
+LONGER = "baseline_flops"
+"""The baseline trained on, in a folder of this name."""

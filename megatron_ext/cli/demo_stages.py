@@ -6,21 +6,20 @@ folder finished if that was made from the same inputs and settings.
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data_tools.corpus.manifest import Manifest, is_finished, read_manifest, run_step
-from data_tools.files import remove_artifact, write_whole
+from data_tools.corpus.manifest import Manifest, is_finished, read_manifest
+from data_tools.errors import EndedEarly
+from data_tools.files import remove_artifact
 from data_tools.workers import OthersAtWork
 from launch.graph import Stage
-from megatron_ext.cli.demo_runs import ARMS, Demo, write_run_file
+from megatron_ext.cli import demo_judging as judging
+from megatron_ext.cli.demo_runs import LONGER, Demo, write_run_file
 from megatron_ext.cli.local import run_ranks
 from megatron_ext.cli.output import Progress
-from megatron_ext.config import RunConfig, as_dict, load_run
-
-
-class RunFailed(Exception):
-    """A stage's own processes ended badly; what they printed says why."""
+from megatron_ext.config import ExperimentConfig, RunConfig, as_dict, load_run
 
 
 def _clean(demo: Demo) -> str:
@@ -113,27 +112,12 @@ def _synthesizer(demo: Demo) -> str:
 
 
 def _synthesis(demo: Demo) -> str:
-    from data_tools.synthesis.engines.choice import EngineChoice
-    from data_tools.synthesis.filters import Filters
-    from data_tools.synthesis.recipes.sbp import SBP
-    from data_tools.synthesis.requests import Sampling
-    from data_tools.synthesis.run import synthesize
-    from megatron_ext.cli.synthesizer import engine_model
-
-    settings, corpus = demo.config.synthesis, demo.at("corpus_subset")
-    sampling = Sampling(settings.temperature, settings.top_p, settings.max_new_tokens)
-    engine = EngineChoice(
-        model=engine_model(str(demo.at("synthesizer")), corpus), kind=settings.engine, batch=settings.batch,
-        tensor_parallel=settings.tensor_parallel,
-    )  # fmt: skip
-    with Progress("synthesis", unit="seeds") as progress:
-        manifest = synthesize(
-            corpus, demo.at("corpus_synthetic"), recipe=SBP(variants=settings.variants, sampling=sampling),
-            engine=engine, filters=Filters.of("sbp", shingle=settings.shingle), documents=settings.documents,
-            budget_tokens=settings.budget_tokens, seed=demo.config.seed, replace=True, crew=demo.crew,
-            progress=progress.update,
-        )  # fmt: skip
-    return _counted(manifest.counts)
+    settings = demo.config.synthesis
+    return _counted(
+        judging.synthesize_into(
+            demo, demo.at("corpus_synthetic"), documents=settings.documents, budget_tokens=settings.budget_tokens
+        )
+    )
 
 
 def _sbp(demo: Demo) -> str:
@@ -144,43 +128,8 @@ def _oracle(demo: Demo) -> str:
     return _train(demo, "oracle", "arms/oracle")
 
 
-def _evaluation(demo: Demo) -> str:
-    arms = [demo.at(f"arms/{name}") for name in ARMS]
-    heldout = demo.at("corpus_heldout")
-
-    def build(scratch: Path) -> dict[str, Any]:
-        arguments = ["eval", *map(str, arms), "--heldout", str(heldout)]
-        if run_ranks(arguments, processes=demo.config.processes):
-            raise RunFailed("evaluation failed; the lines above say why")
-        results = {arm.name: json.loads((arm / "results.json").read_text()) for arm in arms}
-        write_whole(scratch / "results.json", json.dumps(results, indent=1) + "\n")
-        return {name: round(result["heldout"]["loss"], 6) for name, result in results.items()}
-
-    inputs = {arm.name: arm for arm in arms} | {"heldout": heldout}
-    manifest = run_step(demo.at("evaluation"), step="eval", inputs=inputs, settings={}, build=build, replace=True)
-    return "held-out loss, nats per token: " + _counted(manifest.counts)
-
-
-def _report(demo: Demo) -> str:
-    from megatron_ext.report import build_report
-
-    write_whole(demo.at("cost.json"), json.dumps(_cost(demo), indent=1) + "\n")
-    build_report(demo.folder)
-    return str(demo.folder / "report.html")
-
-
-def _cost(demo: Demo) -> dict[str, int]:
-    """FLOPs that SBP takes beside its training; prompts and answers are counted at their mean lengths."""
-    from megatron_ext.plan.cost import generation_flops
-
-    made = read_manifest(demo.at("corpus_synthetic")).counts
-    requests = made["requests"]
-    synthesis = generation_flops(
-        demo.config.model, prompt=round(made["prompt_tokens"] / requests),
-        new=max(1, round(made["generated_tokens"] / requests)), documents=requests,
-    )  # fmt: skip
-    tuning = json.loads((demo.at("synthesizer") / "plan.json").read_text())["budget"]["flops"]
-    return {"tuning_flops": tuning, "synthesis_flops": synthesis}
+def _longer(demo: Demo) -> str:
+    return _train(demo, "longer", f"arms/{LONGER}")
 
 
 def _train(demo: Demo, stage: str, name: str) -> str:
@@ -192,9 +141,9 @@ def _train(demo: Demo, stage: str, name: str) -> str:
     if not is_finished(folder):
         arguments = ["train", str(run_file), "--output", str(folder)]
         if run_ranks(arguments, processes=demo.config.processes):
-            raise RunFailed(f"{name} failed; the lines above say why. Run the demo again to go on from its checkpoint.")
+            raise EndedEarly(f"{name} failed; the lines above say why. The same command goes on from its checkpoint.")
     if not is_finished(folder):
-        raise RunFailed(f"{name} was stopped by a signal. Run the demo again to go on from its checkpoint.")
+        raise EndedEarly(f"{name} was stopped by a signal. The same command goes on from its checkpoint.")
     return _counted(read_manifest(folder).counts)
 
 
@@ -236,10 +185,17 @@ STAGES: dict[str, tuple[Callable[[Demo], str], Stage]] = {
         _baseline, Stage("pretrain on the subset, repeated", ("corpora",), takes="run", outputs=("arms/baseline",)),
     ),
     "synthesizer": (_synthesizer, Stage("tune the baseline on d2 given d1", ("baseline", "pairs"), takes="run")),
+    "mideval": (
+        judging.mideval,
+        Stage(
+            "measure a small synthesis: go or no go", ("synthesizer",), takes="gpu", outputs=("mideval/go",),
+            kept=("mideval/corpus", "mideval/corpus.ledger", "mideval/quality", "mideval/quality.ledger"),
+        ),
+    ),
     "synthesis": (
         _synthesis,
         Stage(
-            "sample new documents from drawn ones", ("synthesizer",), takes="gpu", parted=True,
+            "sample new documents from drawn ones", ("synthesizer", "mideval"), takes="gpu", parted=True,
             outputs=("corpus_synthetic",), kept=("corpus_synthetic.ledger",),
         ),
     ),
@@ -251,7 +207,38 @@ STAGES: dict[str, tuple[Callable[[Demo], str], Stage]] = {
         ),
     ),
     "oracle": (_oracle, Stage("pretrain on all documents", ("corpora",), takes="run", outputs=("arms/oracle",))),
-    "evaluation": (_evaluation, Stage("held-out loss of each arm", ("sbp", "baseline", "oracle"), takes="node")),
-    "report": (_report, Stage("write the page", ("evaluation",), outputs=("report.html",))),
+    "longer": (
+        _longer, Stage(
+            "pretrain on the subset for all the compute that SBP takes", ("synthesis",), takes="run",
+            outputs=(f"arms/{LONGER}",),
+        ),
+    ),
+    "quality": (
+        judging.quality,
+        Stage("measure the synthetic documents", ("synthesis",), takes="gpu", kept=("quality.ledger",)),
+    ),
+    "evaluation": (
+        judging.evaluation, Stage("ask each arm", ("sbp", "baseline", "oracle", "longer"), takes="node"),
+    ),
+    "report": (judging.report, Stage("write the page", ("evaluation", "quality"), outputs=("report.html",))),
 }  # fmt: skip
 """Name -> what it does, and what it is: in an order in which each comes after what it needs."""
+
+
+def stages_of(config: ExperimentConfig) -> dict[str, Stage]:
+    """The stages that an experiment has: some are there only if it asks for them."""
+    wanted = {"mideval": config.mideval is not None, "longer": config.flops_matched}
+    local_judge = config.quality.judge is not None and config.quality.judge.folder is not None
+    stages = {name: stage for name, (_, stage) in STAGES.items() if wanted.get(name, True)}
+    if not local_judge:  # rules, and a server's answers, take no GPU; rules can be shared out
+        stages["quality"] = replace(stages["quality"], takes="cpus", parted=config.quality.judge is None)
+    return {
+        name: replace(stage, needs=tuple(need for need in stage.needs if need in stages))
+        for name, stage in stages.items()
+    }
+
+
+def artifacts_of(config: ExperimentConfig) -> list[str]:
+    """What an experiment leaves in its folder: whatever has a manifest."""
+    made = (path for name, stage in stages_of(config).items() for path in stage.made_by(name))
+    return [path for path in made if not path.endswith(".html")]

@@ -98,12 +98,12 @@ def _launch_experiment(
     from launch.job import Job
     from megatron_ext.cli.demo import describe
     from megatron_ext.cli.demo_runs import RUNS, Demo, planned_run
-    from megatron_ext.cli.demo_stages import STAGES
+    from megatron_ext.cli.demo_stages import stages_of
     from megatron_ext.cli.launch_estimates import arms, stage_costs
     from megatron_ext.config import load_experiment
 
     config = load_experiment(file)
-    stages, settings = {name: stage for name, (_, stage) in STAGES.items()}, _settings(config)
+    stages, settings = stages_of(config), _settings(config)
     plan = experiment.plan_experiment(
         config, folder, cluster, stages, nodes=nodes, settings=settings, dry_run=dry_run
     )  # fmt: skip

@@ -68,6 +68,7 @@ def arms(demo: "Demo", runs: Mapping[str, "RunConfig"], costs: Mapping[str, Mapp
     Raises:
         InputError: two arms differ in their total of tokens.
     """
+    from megatron_ext.cli.demo_costs import synthesis_flops, tuning_flops
     from megatron_ext.cli.demo_runs import ARMS
     from megatron_ext.plan.budget import match
     from megatron_ext.plan.cost import training_flops
@@ -80,10 +81,9 @@ def arms(demo: "Demo", runs: Mapping[str, "RunConfig"], costs: Mapping[str, Mapp
             "tokens": run.tokens, **sources, "real_epochs": _epochs(run),
             "flops": training_flops(run.model, run.tokens, run.batch.sequence_length),
         }  # fmt: skip
-    tuning = runs["synthesizer"]
     beside = {
-        "tuning_flops": training_flops(tuning.model, tuning.tokens, tuning.batch.sequence_length),
-        "synthesis_flops": costs["synthesis"]["flops"] or _synthesis_flops(demo.config),
+        "tuning_flops": tuning_flops(demo.config),
+        "synthesis_flops": costs["synthesis"]["flops"] or synthesis_flops(demo.config),
     }
     return {"matched_tokens": match(chosen), "arms": told, "sbp_besides": beside}
 
@@ -97,27 +97,15 @@ def _epochs(run: "RunConfig") -> float | None:
 
 
 def _synthesis_cost(job: "StageJob", config: "ExperimentConfig", cluster: "ClusterConfig") -> dict[str, Any]:
-    tokens, size = _synthesis_tokens(config), config.jobs.get("synthesis")
-    told = {"tokens": tokens, "flops": _synthesis_flops(config)}
+    from megatron_ext.cli.demo_costs import synthesis_flops, synthesis_tokens
+
+    tokens, size = synthesis_tokens(config), config.jobs.get("synthesis")
+    told = {"tokens": tokens, "flops": synthesis_flops(config)}
     if size is None or size.tokens_per_second is None:
         return told
     hours = tokens / (job.tasks * size.tokens_per_second) / 3600
     share = min(1.0, job.gpus / cluster.gpus_per_node) if cluster.gpus_per_node else 1.0
     return told | {"hours": round(hours, 3), "node_hours": round(hours * job.tasks * share, 3)}
-
-
-def _synthesis_tokens(config: "ExperimentConfig") -> int:
-    """Written at most: filters keep fewer."""
-    settings = config.synthesis
-    return settings.budget_tokens or settings.documents * settings.variants * settings.max_new_tokens
-
-
-def _synthesis_flops(config: "ExperimentConfig") -> int:
-    """Two for each weight that a token meets, in prompts as long as what is written."""
-    from megatron_ext.plan.cost import generation_flops
-
-    length = config.synthesis.max_new_tokens
-    return generation_flops(config.model, prompt=length, new=length, documents=-(-_synthesis_tokens(config) // length))
 
 
 def _size(job: "StageJob", cluster: "ClusterConfig") -> str:

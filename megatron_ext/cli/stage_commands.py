@@ -25,26 +25,23 @@ def stage(
     \b
     Example: megatron-ext stage configs/experiments/demo.yaml runs/demo pairs --workers 8
     """
-    from data_tools.errors import EndedEarly
     from data_tools.workers import team
     from megatron_ext.cli.demo_runs import RUNS, Demo, write_run_file
-    from megatron_ext.cli.demo_stages import STAGES, RunFailed
+    from megatron_ext.cli.demo_stages import STAGES, stages_of
     from megatron_ext.config import load_experiment
 
-    _require_stage(name, STAGES if run_file is None else RUNS)
     config = load_experiment(experiment)
+    stages = stages_of(config)
+    _require_stage(name, stages if run_file is None else RUNS)
     if run_file is not None:
         say(f"Run file: {write_run_file(Demo(config, folder), name, run_file)}")
         return
-    do, described = STAGES[name]
+    do, described = STAGES[name][0], stages[name]
     say(f"{name}: {described.title}")
     if described.takes in ("node", "run"):
         config = replace(config, processes=processes)
-    try:
-        with team(workers if described.parted else 1) as crew:
-            say(do(Demo(config, folder, crew)))
-    except RunFailed as error:
-        raise EndedEarly(str(error)) from None
+    with team(workers if described.parted else 1) as crew:
+        say(do(Demo(config, folder, crew)))
 
 
 def _require_stage(name: str, known: Collection[str]) -> None:

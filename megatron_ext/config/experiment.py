@@ -9,6 +9,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_vali
 from pydantic.dataclasses import dataclass
 
 from megatron_ext.config.fields import STRICT, AnyPath, Positive, UnfitError, require_whole
+from megatron_ext.config.judging import ArmsEvaluationConfig, MidevalConfig, QualityConfig
 from megatron_ext.config.model import LayoutConfig, ModelConfig, require_layout
 from megatron_ext.config.schema import CheckpointConfig, TrackingConfig
 from megatron_ext.config.training import BatchConfig, LimitsConfig, OptimizerConfig, ScheduleConfig
@@ -120,6 +121,11 @@ class ExperimentConfig:
     """Tokens that each arm trains on, repeats included."""
     synthetic_share: InnerShare = 0.375
     """Most of the SBP arm's budget that is synthetic."""
+    flops_matched: bool = False
+    """Whether a further baseline is trained, for as much compute as SBP takes in all: synthesizer and synthesis too."""
+    mideval: MidevalConfig | None = None
+    quality: QualityConfig = Field(default_factory=QualityConfig)
+    evaluation: ArmsEvaluationConfig = Field(default_factory=ArmsEvaluationConfig)
     batch: BatchConfig
     schedule: ScheduleConfig
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)

@@ -28,6 +28,11 @@ class Wanted:
     """Of each task, its first so many."""
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the corpus is read as one stream in windows that don't overlap: what reports compare."""
+        return self.stride is None and not self.by_document
+
+    @property
     def reading(self) -> str:
         """Corpus and how it is read, as results name it."""
         name = "" if self.heldout is None else self.heldout.resolve().name

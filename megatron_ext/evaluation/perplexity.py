@@ -6,6 +6,7 @@ them says stretches.py; the ends of documents count as tokens.
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,39 @@ from megatron_ext.evaluation.scores import bits_per_byte
 from megatron_ext.evaluation.stretches import chunks, stretches
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a model makes of a corpus; W windows."""
+
+    logprob_W: np.ndarray
+    """Log-probability of all that is predicted in a window, in nats."""
+    tokens_W: np.ndarray
+    """How many tokens that are."""
+    documents: int
+    window: int
+    stride: int
+
+    def numbers(self) -> dict[str, float]:
+        """"loss" (nats per token), "perplexity", "tokens" (predicted ones), "documents", "window", "stride"."""
+        tokens = int(self.tokens_W.sum())
+        loss = -float(self.logprob_W.sum()) / tokens
+        return {
+            "loss": loss, "perplexity": math.exp(min(700.0, loss)), "tokens": tokens, "documents": self.documents,
+            "window": self.window, "stride": self.stride,
+        }  # fmt: skip
+
+    def items(self) -> list[dict[str, Any]]:
+        """A line for each window: what a report resamples to tell how sure the loss is."""
+        pairs = zip(self.logprob_W.tolist(), self.tokens_W.tolist(), strict=True)
+        return [
+            {"id": number, "logprob": round(logprob, 6), "tokens": tokens}
+            for number, (logprob, tokens) in enumerate(pairs)
+        ]
+
+
 def perplexity(
     model: list[Any], config: RunConfig, corpus: IndexedCorpus, *, stride: int | None = None, by_document: bool = False
-) -> dict[str, float]:
+) -> Reading:
     """What a model makes of a corpus. Called by every rank; the same on all.
 
     Args:
@@ -34,9 +65,6 @@ def perplexity(
         stride: tokens between windows, at most those of a row; None: windows don't overlap.
         by_document: whether each document is predicted on its own.
 
-    Returns:
-        "loss" (nats per token), "perplexity", "tokens" (that were predicted), "documents", "window", "stride".
-
     Raises:
         InputError: there is nothing to predict.
     """
@@ -44,20 +72,15 @@ def perplexity(
 
     window = config.batch.sequence_length
     stride = stride or window
-    nats, tokens = 0.0, 0
+    logprobs, targets = [], []
     for chunk in chunks(stretches(corpus, window=window, stride=stride, by_document=by_document)):
-        targets = np.array([span.target for span in chunk])
-        nats -= float((Measure(config, chunk)(model).astype(np.float64) * targets).sum())
-        tokens += int(targets.sum())
-    if not tokens:
+        targets.append(np.array([span.target for span in chunk]))
+        logprobs.append(Measure(config, chunk)(model).astype(np.float64) * targets[-1])
+    if not targets:
         raise InputError(
             where=str(corpus.prefix.parent), found="one token", expected="text to predict", fix="Name another corpus."
         )
-    loss = nats / tokens
-    return {
-        "loss": loss, "perplexity": math.exp(min(700.0, loss)), "tokens": tokens, "documents": len(corpus),
-        "window": window, "stride": stride,
-    }  # fmt: skip
+    return Reading(np.concatenate(logprobs), np.concatenate(targets), len(corpus), window, stride)
 
 
 def with_bytes(found: dict[str, float], corpus: IndexedCorpus, *, by_document: bool) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 A run's model is read once for all that is asked of it. Results are put beside what the file holds already:
 
-    heldout      of the plain reading (one stream, windows that don't overlap), which reports compare
+    heldout      of the plain reading (one stream, windows that don't overlap), which reports compare; of every window
+                 `<run>/evaluation/heldout-windows.jsonl` says more
     perplexity   corpus and reading -> the same numbers
     tasks        name -> its numbers; of every item `<run>/evaluation/<task>.jsonl` says more
 """
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
+from data_tools.corpus.manifest import is_finished, read_manifest
 from megatron_ext import platform
 from megatron_ext.checkpoint.folders import require_latest
 from megatron_ext.config import RunConfig
@@ -20,6 +22,8 @@ from megatron_ext.evaluation.perplexity import opened, perplexity, with_bytes
 from megatron_ext.evaluation.results import record, record_items, record_within
 from megatron_ext.evaluation.scores import details
 from megatron_ext.evaluation.tasks import Task
+
+HELDOUT, WINDOWS = "heldout", "heldout-windows"
 
 
 def evaluate(
@@ -65,9 +69,10 @@ def _evaluate_run(
 
     model, results = opened(run, config), {}
     if corpus is not None:
-        results["heldout"] = perplexity(
-            model, config, corpus, stride=wanted.stride, by_document=wanted.by_document
-        )  # fmt: skip
+        reading = perplexity(model, config, corpus, stride=wanted.stride, by_document=wanted.by_document)
+        results["heldout"] = reading.numbers() | _named(corpus.prefix.parent)
+        if keep and wanted.is_plain:
+            record_items(run, WINDOWS, reading.items())
     if tasks:
         answers = Answers(config, tasks, tokenizer_of(config, where=str(run)))
         logprobs = answers(model)
@@ -86,5 +91,11 @@ def _evaluate_run(
 def _keep_heldout(run: Path, wanted: Wanted, found: dict[str, float]) -> None:
     placed = found | {"checkpoint": require_latest(run).name}
     record_within(run, "perplexity", {wanted.reading: placed})
-    if wanted.stride is None and not wanted.by_document:
-        record(run, "heldout", found)
+    if wanted.is_plain:
+        record(run, HELDOUT, placed)
+
+
+def _named(corpus: Path) -> dict[str, str]:
+    """Which corpus it was; one without a manifest has no hash."""
+    named = {"corpus": corpus.resolve().name}
+    return named | {"hash": read_manifest(corpus).fingerprint} if is_finished(corpus) else named

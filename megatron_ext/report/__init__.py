@@ -1,31 +1,29 @@
-"""What an experiment has shown, from the files in its folder: `report.json` for programs, `report.html` for people.
+"""What an experiment has shown, from the files in its folder: one page for people, Markdown, and JSON for programs.
 
 Only files are read and no torch is needed, so a report can be made on a laptop from a folder that was copied there. An
-experiment that isn't finished gets a report too: it says what is missing.
+experiment that isn't finished, or whose files are damaged, gets a report too: it says what is missing.
 """
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_tools.errors import InputError
 from data_tools.files import write_whole
 from megatron_ext.report.collect import collect
-from megatron_ext.report.page import page
+from megatron_ext.report.page import as_json, markdown, page
 
 
-def build_report(experiment: Path) -> dict[str, Any]:
-    """Write report.json and report.html into an experiment's folder; returns what report.json holds.
+def build_report(experiment: Path, others: Sequence[Path] = ()) -> dict[str, Any]:
+    """Write report.html, report.md and report.json into an experiment's folder; returns what report.json holds.
+
+    Args:
+        experiment: its folder.
+        others: folders of the same experiment with other seeds.
 
     Raises:
-        InputError: the folder is not an experiment's.
+        InputError: a folder is not an experiment's, or the others are not the same experiment.
     """
-    if not (experiment / "experiment.json").is_file():
-        raise InputError(
-            where=str(experiment / "experiment.json"), found="no such file", expected="the folder of an experiment",
-            fix="Name a folder that `megatron-ext demo` wrote, such as runs/demo.",
-        )  # fmt: skip
-    report = collect(experiment)
-    write_whole(experiment / "report.json", json.dumps(report, indent=1) + "\n")
-    write_whole(experiment / "report.html", page(report))
+    report = collect(experiment, others)
+    for name, text in (("report.json", as_json), ("report.md", markdown), ("report.html", page)):
+        write_whole(experiment / name, text(report))
     return report

@@ -1,163 +1,145 @@
-"""The files of an experiment to one dictionary of numbers; what isn't there is listed, never made up."""
+"""The files of an experiment to one dictionary of numbers; what isn't there is listed, never made up.
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+docs/formats.md lists its keys. Of several seeds the first experiment is described, and figures are means over all.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_tools.errors import InputError
+from megatron_ext.report.arms import Arm, read_arm
+from megatron_ext.report.budgets import compute
+from megatron_ext.report.differences import differences
+from megatron_ext.report.files import Files
+from megatron_ext.report.findings import ARMS, Seeds, benchmark_rows, gains
+from megatron_ext.report.flags import flags_of
+from megatron_ext.report.scores import HELDOUT
 
-ARMS = ("baseline", "sbp", "oracle")
-STAGES = (
-    "clean", "split", "tokenizer", "corpus_all", "corpus_subset", "corpus_heldout", "embeddings", "neighbors", "pairs",
-    "arms/baseline", "synthesizer", "corpus_synthetic", "arms/sbp", "arms/oracle", "evaluation",
-)  # fmt: skip
-FILTERS = ("clean", "corpus_all", "corpus_subset", "corpus_heldout", "pairs", "corpus_synthetic")
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """The training loss of a run as it counts in the end, and where the run was taken up again."""
-
-    points: list[list[float]]
-    """[[tokens, loss], ...] by rising tokens."""
-    restarted_at: list[float]
-    """Tokens from which each later start went on."""
+LONGER = "baseline_flops"
+"""The baseline trained on for as much compute as SBP takes in all, where an experiment has it."""
+ALL_ARMS = (*ARMS, LONGER)
+SYNTHESIZER = "synthesizer"
+QUALITY, MIDEVAL = "quality", "mideval"
+OF_A_SEED = ("seed", "name")
+"""Settings in which the same experiment differs from seed to seed."""
 
 
-def collect(experiment: Path) -> dict[str, Any]:
-    """All that the report says; see the module of the page for how it is shown."""
-    described = _json(experiment / "experiment.json")
-    manifests = {stage: found for stage in STAGES if (found := _json(experiment / stage / "manifest.json"))}
-    arms = {name: arm for name in ARMS if (arm := _arm(experiment / "arms" / name))}
-    synthesizer = _arm(experiment / "synthesizer")
-    gap, why = gap_closed({name: arm["heldout_loss"] for name, arm in arms.items()})
-    if len({arm["heldout_tokens"] for arm in arms.values()}) > 1 and gap is not None:
-        gap, why = None, "The arms were evaluated on different held-out text, so their losses do not compare."
+def collect(experiment: Path, others: Sequence[Path] = ()) -> dict[str, Any]:
+    """All that the report says; see the module of the page for how it is shown.
+
+    Args:
+        experiment: folder of the experiment.
+        others: folders of the same experiment with other seeds.
+
+    Raises:
+        InputError: a folder is not an experiment's, or the others are not the same experiment.
+    """
+    files, described = _opened(experiment)
+    stages = {
+        name: made for name in described["artifacts"] if (made := files.made_of(f"{name}/manifest.json", _manifest))
+    }
+    arms = _arms(files)
+    matched = {name: arm for name, arm in arms.items() if name in ARMS}
+    seeds = Seeds({str(described["seed"]): matched} | _others(described, others))
+    synthesizer = read_arm(files.at(SYNTHESIZER))
+    quality = files.made_of(f"{QUALITY}/quality.json", _quality)
+    cost = files.json("cost.json") or {"tuning_flops": None, "synthesis_flops": None}
+    found = gains(seeds)
     return {
         "name": described["name"],
         "seed": described["seed"],
-        "quick": described.get("quick", False),
+        "seeds": list(seeds.arms),
+        "quick": described["quick"],
         "budget_tokens": described["budget_tokens"],
-        "missing": _missing(manifests, arms),
-        "arms": arms,
-        "gap_closed": gap,
-        "gap_closed_why": why,
-        "synthesizer": synthesizer,
-        "cost": _json(experiment / "cost.json") or {"tuning_flops": None, "synthesis_flops": None},
-        "filters": {stage: manifests[stage]["counts"] for stage in FILTERS if stage in manifests},
-        "samples": list(_samples(experiment / "corpus_synthetic" / "samples.jsonl")),
-        "stages": {
-            stage: {"seconds": manifest["seconds"], "command": manifest["command"]}
-            for stage, manifest in manifests.items()
-        },
-        "commands": {stage: manifest["command"] for stage, manifest in manifests.items()},
-        "hashes": {
-            stage: {"inputs": manifest["inputs"], "outputs": manifest["outputs"]}
-            for stage, manifest in manifests.items()
-        },
-        "versions": next((manifest["versions"] for manifest in manifests.values()), {}),
-        "tokenizer": manifests["corpus_all"]["settings"].get("tokenizer") if "corpus_all" in manifests else None,
+        "missing": _missing(described["artifacts"], stages, arms),
+        "broken": files.broken,
+        "flags": flags_of(matched, files, quality),
+        "arms": {name: _with_seeds(arm, name, seeds) for name, arm in arms.items()},
+        "gap_closed": found["loss"]["share"]["value"],
+        "gap_closed_why": found["loss"]["why"],
+        "gains": found,
+        "benchmarks": benchmark_rows(seeds),
+        "compute": compute({name: arm.numbers for name, arm in arms.items()}, cost, longer=LONGER),
+        "synthesizer": synthesizer and synthesizer.numbers,
+        "cost": cost,
+        "quality": quality,
+        "mideval": files.made_of(f"{MIDEVAL}/quality/quality.json", _quality),
+        "filters": {name: made["counts"] for name, made in stages.items() if _drops(made["counts"])},
+        "samples": _samples(files),
+        "stages": {name: {key: made[key] for key in ("seconds", "command")} for name, made in stages.items()},
+        "commands": {name: made["command"] for name, made in stages.items()},
+        "hashes": {name: {key: made[key] for key in ("inputs", "outputs")} for name, made in stages.items()},
+        "versions": next((made["versions"] for made in stages.values()), {}),
+        "tokenizer": stages.get("corpus_all", {}).get("settings", {}).get("tokenizer"),
+        "differences": differences({name: arm.config for name, arm in arms.items()}),
         "config": described["config"],
     }
 
 
-def gap_closed(losses: dict[str, float | None]) -> tuple[float | None, str]:
-    """Share of the oracle's gain over the baseline that SBP reaches, in held-out loss; with a sentence.
-
-    (baseline - sbp) / (baseline - oracle); None where an arm is missing or the oracle gains nothing.
-    Source: SBP, the headline's "share of the oracle's gain", there of accuracies.
-    """
-    baseline, sbp, oracle = (losses.get(name) for name in ARMS)
-    if baseline is None or sbp is None or oracle is None:
-        return None, "An arm has not been evaluated."
-    if oracle >= baseline:
-        return None, "The oracle is not better than the baseline, so there is no gain to take a share of."
-    return (baseline - sbp) / (baseline - oracle), "(baseline - SBP) / (baseline - oracle), held-out loss."
-
-
-def read_curve(events: Path) -> Curve:
-    """What events.jsonl says of a run's loss.
-
-    A start takes back the steps after the one it goes on from: what is trained again is told once, and what isn't
-    yet is not told. A last line without its end is left out, a kill may leave one.
-
-    Raises:
-        InputError: a line that no kill explains.
-    """
-    losses: dict[int, list[float]] = {}
-    restarted_at: list[float] = []
-    for number, event in enumerate(_rows(events)):
-        if event["event"] == "step":
-            losses[event["step"]] = [event["tokens"], event["loss"]]
-        elif event["event"] == "start":
-            losses = {step: point for step, point in losses.items() if step <= event["step"]}
-            if number > 0:
-                restarted_at.append(losses[max(losses)][0] if losses else 0)
-    return Curve([losses[step] for step in sorted(losses)], restarted_at)
-
-
-def _samples(path: Path) -> Iterator[dict[str, str]]:
-    """Each synthetic document beside its seed."""
-    for row in _rows(path):
-        for document in row["documents"]:
-            yield {"seed_name": row["seed_name"], "seed_text": row["seed_text"]} | document
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a file, none if there is no such file; a last one without its end is left out."""
-    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield json.loads(line)
-        except ValueError:
-            raise InputError(
-                where=f"{path}:{number}", found="a line that is not JSON", expected="the file as it was written",
-                fix="The file was changed or damaged; take it from a copy of the folder.",
-            ) from None  # fmt: skip
-
-
-def _missing(manifests: dict[str, Any], arms: dict[str, Any]) -> list[str]:
-    unmeasured = [f"held-out loss of {name}" for name, arm in arms.items() if arm["heldout_loss"] is None]
-    return [stage for stage in STAGES if stage not in manifests] + unmeasured
-
-
-def _arm(run: Path) -> dict[str, Any] | None:
-    plan = _json(run / "plan.json")
-    if plan is None:
-        return None
-    budget, heldout = plan["budget"], (_json(run / "results.json") or {}).get("heldout", {})
-    sources = budget["sources"]
-    curve = read_curve(run / "events.jsonl")
-    return {
-        "tokens": {
-            "unique": sum(source["unique"] for source in sources.values()),
-            "repeated": sum(source["repeated"] for source in sources.values()),
-            "synthetic": sum(source["trained"] for name, source in sources.items() if name == "synthetic"),
-            "trained": budget["tokens"],
-        },
-        "sources": sources,
-        "epochs": {name: source["epochs"] for name, source in sources.items()},
-        "steps": budget["steps"],
-        "flops": budget["flops"],
-        "parameters": budget["parameters"],
-        "heldout_loss": heldout.get("loss"),
-        "heldout_perplexity": heldout.get("perplexity"),
-        "heldout_tokens": heldout.get("tokens"),
-        "benchmarks": {},
-        "curve": curve.points,
-        "restarted_at": curve.restarted_at,
-    }
-
-
-def _json(path: Path) -> Any:
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
+def _opened(experiment: Path) -> tuple[Files, dict[str, Any]]:
+    files = Files(experiment)
+    described = files.json("experiment.json")
+    if described is None:
         raise InputError(
-            where=str(path), found=f"no JSON ({error})", expected="the file as its stage wrote it",
-            fix="Remove the stage's folder and run the demo again; finished stages are kept.",
-        ) from None  # fmt: skip
+            where=str(experiment / "experiment.json"), found=files.broken[0] if files.broken else "no such file",
+            expected="the folder of an experiment",
+            fix="Name a folder that `megatron-ext demo` or `launch` wrote, such as runs/demo.",
+        )  # fmt: skip
+    return files, {"quick": False, "artifacts": [], "config": {}} | described
+
+
+def _manifest(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: found[key] for key in ("counts", "seconds", "command", "versions", "inputs", "outputs", "settings")}
+
+
+def _quality(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: found[key] for key in ("documents", "judge", "verdict", "measures", "paper")}
+
+
+def _arms(files: Files) -> dict[str, Arm]:
+    return {name: arm for name in ALL_ARMS if (arm := read_arm(files.at(f"arms/{name}")))}
+
+
+def _others(first: Mapping[str, Any], others: Sequence[Path]) -> dict[str, dict[str, Arm]]:
+    """Seed -> arms, of the same experiment with other seeds."""
+    found: dict[str, dict[str, Arm]] = {}
+    for folder in others:
+        files, described = _opened(folder)
+        rows = differences({"a": first["config"], "b": described["config"]})
+        differing = [row["setting"] for row in rows if row["setting"] not in OF_A_SEED]
+        same = str(described["seed"]) in (str(first["seed"]), *found)
+        if same or differing:
+            raise InputError(
+                where=str(folder),
+                found=f"seed {described['seed']} again" if same else f"other settings: {', '.join(differing[:5])}",
+                expected="the same experiment with another seed", fix="Name folders that differ in their seed alone.",
+            )  # fmt: skip
+        found[str(described["seed"])] = {name: arm for name, arm in _arms(files).items() if name in ARMS}
+    return found
+
+
+def _with_seeds(arm: Arm, name: str, seeds: Seeds) -> dict[str, Any]:
+    """The numbers of the first seed, and what is a mean over all."""
+    if name not in ARMS or len(seeds.arms) == 1:
+        return arm.numbers
+    losses = {seed: arms[name].numbers["heldout_loss"] for seed, arms in seeds.arms.items() if name in arms}
+    return arm.numbers | {"losses": losses, "heldout_loss": seeds.loss(name)}
+
+
+def _drops(counts: Mapping[str, Any]) -> bool:
+    return any(name.startswith("dropped_") and isinstance(value, int) for name, value in counts.items())
+
+
+def _samples(files: Files) -> list[dict[str, Any]]:
+    """Each synthetic document beside its seed."""
+    return [
+        {"seed_name": row["seed_name"], "seed_text": row["seed_text"]} | document
+        for row in files.lines("corpus_synthetic/samples.jsonl")
+        for document in row["documents"]
+    ]
+
+
+def _missing(artifacts: Sequence[str], stages: Mapping[str, Any], arms: Mapping[str, Arm]) -> list[str]:
+    unmeasured = [f"held-out loss of {name}" for name, arm in arms.items() if HELDOUT not in arm.scores]
+    return [name for name in artifacts if name not in stages] + unmeasured

@@ -5,7 +5,9 @@ function draw(dark) {
   const axis = {gridcolor: grid, zerolinecolor: zero, linecolor: grid, automargin: true};
   for (const [name, {traces, layout}] of Object.entries(figures)) {
     const place = document.getElementById(name);
-    if (!place || !traces.length) continue;
+    if (!place) continue;
+    place.hidden = !traces.length;
+    if (place.hidden) continue;
     Plotly.react(place, traces, {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       margin: {l: 60, r: 30, t: 30, b: 50}, legend: {orientation: "h", y: 1.02, yanchor: "bottom"}, ...layout,

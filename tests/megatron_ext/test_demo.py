@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import ROOT
 
-STAGES = 14
+STAGES = 15
 
 
 def start(output, log):
@@ -37,7 +37,7 @@ def test_a_demo_killed_in_every_stage_ends_with_the_same_losses(tmp_path):
         with log.open("w") as file:
             process = start(killed, file)
             if wait_for_stage(log, process, number):
-                time.sleep(draw.uniform(0, 6) if number in (5, 8, 9, 10, 11, 12, 13) else draw.uniform(0, 0.3))
+                time.sleep(draw.uniform(0, 6) if number in (5, 8, 9, 10, 11, 12, 14) else draw.uniform(0, 0.3))
                 process.send_signal(signal.SIGKILL)
             kills += process.wait() == -signal.SIGKILL
     with log.open("w") as file:
