@@ -11,6 +11,7 @@ from pathlib import Path
 
 from data_tools.errors import InputError
 from data_tools.files import locked, remove_artifact, write_whole
+from megatron_ext.cli.demo_judging import require_judging
 from megatron_ext.cli.demo_runs import Demo
 from megatron_ext.cli.demo_stages import STAGES, artifacts_of, stages_of
 from megatron_ext.cli.output import say
@@ -34,6 +35,7 @@ def run_demo(experiment: Path, output: Path, *, quick: bool = False, force: list
         EndedEarly: training or evaluation failed.
     """
     config = shortened(load_experiment(experiment)) if quick else load_experiment(experiment)
+    require_judging(config)
     require_ranks(config.layout, config.processes, where=f"{experiment}, key 'layout'")
     with locked(output):
         _run_stages(Demo(config, output), quick=quick, force=force or [])

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_tools.corpus.manifest import run_step
-from data_tools.errors import EndedEarly
+from data_tools.errors import EndedEarly, InputError
 from data_tools.files import write_whole
 from megatron_ext.cli.demo_runs import ARMS, LONGER, Demo
 from megatron_ext.cli.local import run_command, run_ranks
@@ -13,8 +13,43 @@ from megatron_ext.cli.output import Progress
 
 if TYPE_CHECKING:
     from data_tools.synthesis.engines.choice import EngineChoice
+    from megatron_ext.config import ExperimentConfig
 
 QUALITY = "quality.json"
+
+
+def require_judging(config: "ExperimentConfig") -> None:
+    """Refuse, before anything is done, what an experiment could not be judged with in the end.
+
+    Raises:
+        InputError: a task file, a benchmark's items, the judge or the thresholds can't be used, or lm-eval isn't there.
+    """
+    from data_tools.files import require_file
+    from data_tools.quality.judge import VERDICTS
+    from megatron_ext.config.yaml_file import read_yaml
+    from megatron_ext.evaluation.benchmarks import require_benchmarks
+    from megatron_ext.evaluation.inputs import read_tasks
+
+    asked, judge = config.evaluation, config.quality.judge
+    read_tasks(asked.tasks, most_items=1)
+    if asked.benchmarks:
+        require_benchmarks(asked.benchmarks, asked.offline_data)
+    for path in config.quality.benchmarks:
+        require_file(path, fix="Correct quality.benchmarks.")
+    if judge is not None and judge.folder is not None and not judge.folder.is_dir():
+        raise InputError(
+            where=f"quality.judge.folder {judge.folder}", found="no such folder", expected="a model that judges",
+            fix="Put it there, name a server, or leave the judge out.",
+        )  # fmt: skip
+    if config.mideval is None:
+        return
+    bounds = read_yaml(require_file(config.mideval.threshold, fix="Correct mideval.threshold.")).values or {}
+    judged = [measure for measure in bounds if measure in VERDICTS]
+    if judged and judge is None:
+        raise InputError(
+            where=f"{config.mideval.threshold}, {judged[0]}", found="a bound on what a judge tells, and no judge",
+            expected="quality.judge in the experiment's file", fix="Name a judge, or take the line out.",
+        )  # fmt: skip
 
 
 def synthesize_into(demo: Demo, output: Path, *, documents: int | None, budget_tokens: int | None) -> dict[str, Any]:

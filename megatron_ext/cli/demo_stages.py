@@ -215,7 +215,7 @@ STAGES: dict[str, tuple[Callable[[Demo], str], Stage]] = {
     ),
     "quality": (
         judging.quality,
-        Stage("measure the synthetic documents", ("synthesis",), takes="gpu", kept=("quality.ledger",)),
+        Stage("measure the synthetic documents", ("synthesis",), takes="gpu", parted=True, kept=("quality.ledger",)),
     ),
     "evaluation": (
         judging.evaluation, Stage("ask each arm", ("sbp", "baseline", "oracle", "longer"), takes="node"),
@@ -230,8 +230,8 @@ def stages_of(config: ExperimentConfig) -> dict[str, Stage]:
     wanted = {"mideval": config.mideval is not None, "longer": config.flops_matched}
     local_judge = config.quality.judge is not None and config.quality.judge.folder is not None
     stages = {name: stage for name, (_, stage) in STAGES.items() if wanted.get(name, True)}
-    if not local_judge:  # rules, and a server's answers, take no GPU; rules can be shared out
-        stages["quality"] = replace(stages["quality"], takes="cpus", parted=config.quality.judge is None)
+    if not local_judge:  # rules, and the answers of a server, take no GPU
+        stages["quality"] = replace(stages["quality"], takes="cpus")
     return {
         name: replace(stage, needs=tuple(need for need in stage.needs if need in stages))
         for name, stage in stages.items()

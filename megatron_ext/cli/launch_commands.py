@@ -97,6 +97,7 @@ def _launch_experiment(
     from launch import experiment
     from launch.job import Job
     from megatron_ext.cli.demo import describe
+    from megatron_ext.cli.demo_judging import require_judging
     from megatron_ext.cli.demo_runs import RUNS, Demo, planned_run
     from megatron_ext.cli.demo_stages import stages_of
     from megatron_ext.cli.launch_estimates import arms, stage_costs
@@ -111,6 +112,8 @@ def _launch_experiment(
     runs = {name: planned_run(demo, name) for name in RUNS}
     jobs = {name: job for name, job in plan.jobs.items() if isinstance(job, Job)}
     _require_trainable(plan, runs, jobs)
+    if plan.jobs and not dry_run:
+        require_judging(config)
     if "clean" in plan.jobs and not dry_run:
         _require_documents(config.corpus)
     if verify:

@@ -131,20 +131,32 @@ def train(
 
 def report(
     experiment: Annotated[Path, typer.Argument(help="Experiment folder, such as runs/demo.")],
+    seed: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="The same experiment with another seed, to join in; may be repeated."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write report.json and report.html from the files in an experiment's folder.
+    """Write report.html, report.md and report.json from the files in an experiment's folder, and print the answer.
+
+    Nothing has to be finished: what is missing is said.
 
     \b
     Example: megatron-ext report runs/demo
+    Example: megatron-ext report runs/seed1 --seed runs/seed2 --seed runs/seed3
     """
     from megatron_ext.report import build_report
+    from megatron_ext.report.answer import answer
 
-    result = build_report(experiment)
+    result = build_report(experiment, seed or [])
     if as_json:
         print_result(result, as_json=True)
-    else:
-        say(f"Report: {experiment / 'report.html'}")
+        return
+    if result["missing"]:
+        say("Not finished. Missing: " + ", ".join(result["missing"]))
+    for sentence in (*result["broken"], *result["flags"], *answer(result)):
+        say(sentence)
+    say(f"Report: {experiment / 'report.html'}")
 
 
 def _checked_budget(config: "RunConfig", ranks: int) -> dict[str, Any]:

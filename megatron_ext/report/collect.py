@@ -84,7 +84,8 @@ def _opened(experiment: Path) -> tuple[Files, dict[str, Any]]:
         raise InputError(
             where=str(experiment / "experiment.json"), found=files.broken[0] if files.broken else "no such file",
             expected="the folder of an experiment",
-            fix="Name a folder that `megatron-ext demo` or `launch` wrote, such as runs/demo.",
+            fix="Name a folder that `megatron-ext demo` or `launch` wrote, such as runs/demo. Of a comparison "
+            "`megatron-ext compare` writes the page.",
         )  # fmt: skip
     return files, {"quick": False, "artifacts": [], "config": {}} | described
 

@@ -77,8 +77,8 @@ def benchmarks(report: Mapping[str, Any]) -> Table | None:
         of_kind = [row for row in found if row["kind"] == kind]
         rows += [[title]] if of_kind else []
         for row in of_kind:
-            theirs = [_of_paper(row["paper"], scale) for scale in beside]
-            rows.append([row["title"], *_ours(row), count(row["items"] or None), *(cell for cells in theirs for cell in cells)])
+            theirs = [cell for scale in beside for cell in _of_paper(row["paper"], scale)]
+            rows.append([row["title"], *_ours(row), count(row["items"] or None), *theirs])
     return Table(heads, rows)
 
 
