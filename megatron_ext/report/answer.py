@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from megatron_ext.report.findings import ARMS
 from megatron_ext.report.numbers import interval, share, times
+from megatron_ext.report.seeds import ARMS
 
 SMALL = 100_000_000
 """Parameters below which a synthesizer is not expected to write useful text; a judgement: SBP reports 3B and 6B."""

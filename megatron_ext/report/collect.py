@@ -12,9 +12,10 @@ from megatron_ext.report.arms import Arm, read_arm
 from megatron_ext.report.budgets import compute
 from megatron_ext.report.differences import differences
 from megatron_ext.report.files import Files
-from megatron_ext.report.findings import ARMS, Seeds, benchmark_rows, gains
+from megatron_ext.report.findings import benchmark_rows, gains
 from megatron_ext.report.flags import flags_of
 from megatron_ext.report.scores import HELDOUT
+from megatron_ext.report.seeds import ARMS, Seeds
 
 LONGER = "baseline_flops"
 """The baseline trained on for as much compute as SBP takes in all, where an experiment has it."""

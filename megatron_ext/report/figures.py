@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from megatron_ext.report.findings import ARMS
 from megatron_ext.report.rendering import Figure, figure
+from megatron_ext.report.seeds import ARMS
 from megatron_ext.report.tables import NAMES
 
 COLOURS = {"baseline": "#a3803a", "sbp": "#d2521c", "oracle": "#3a7fc4", "baseline_flops": "#7a7367"}

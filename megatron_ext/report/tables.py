@@ -7,9 +7,9 @@ from typing import Any
 
 from megatron_ext.report.budgets import PARTS
 from megatron_ext.report.collect import LONGER
-from megatron_ext.report.findings import ARMS
 from megatron_ext.report.numbers import DASH, count, interval, percent, power, signed
 from megatron_ext.report.paper import SCALES
+from megatron_ext.report.seeds import ARMS
 
 NAMES = {"baseline": "Baseline", "sbp": "SBP", "oracle": "Oracle", LONGER: "Baseline, FLOPs-matched"}
 NOT_DOCUMENTS = ("pages", "tokens", "requests", "prompt_tokens", "generated_tokens")

@@ -29,22 +29,17 @@ class Means:
     draws_DA: np.ndarray | None
     """None: there is one item or none, and one seed, so nothing is known."""
 
-    def interval(self, value_D: np.ndarray) -> tuple[float, float]:
-        """The middle 95% of a figure's draws."""
-        low, high = np.quantile(value_D, CONFIDENCE)
-        return float(low), float(high)
-
     def difference(self, arm: int, base: int) -> "Estimate":
         """Of two arms' means."""
         value = float(self.value_A[arm] - self.value_A[base])
         if self.draws_DA is None:
             return Estimate(value)
-        return Estimate(value, *self.interval(self.draws_DA[:, arm] - self.draws_DA[:, base]))
+        return Estimate(value, *_interval(self.draws_DA[:, arm] - self.draws_DA[:, base]))
 
     def of(self, arm: int) -> "Estimate":
         """One arm's mean."""
         value = float(self.value_A[arm])
-        return Estimate(value) if self.draws_DA is None else Estimate(value, *self.interval(self.draws_DA[:, arm]))
+        return Estimate(value) if self.draws_DA is None else Estimate(value, *_interval(self.draws_DA[:, arm]))
 
     def share(self, base: int, arm: int, oracle: int) -> "Estimate":
         """(base - arm) / (base - oracle); its interval is not known where the oracle's own gain may be none."""
@@ -57,7 +52,7 @@ class Means:
             return Estimate(value)
         kept_DA = self.draws_DA[gains_D > 0]
         return Estimate(
-            value, *self.interval((kept_DA[:, base] - kept_DA[:, arm]) / (kept_DA[:, base] - kept_DA[:, oracle]))
+            value, *_interval((kept_DA[:, base] - kept_DA[:, arm]) / (kept_DA[:, base] - kept_DA[:, oracle]))
         )
 
 
@@ -89,6 +84,11 @@ def resampled(values_ASI: np.ndarray, weights_I: np.ndarray, *, name: str, draws
         _drawn(values_ASI, weights_I, min(at_once, draws - begin), generator) for begin in range(0, draws, at_once)
     ]
     return Means(value_A, np.concatenate(parts))
+
+
+def _interval(value_D: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(value_D, CONFIDENCE)
+    return float(low), float(high)
 
 
 def averaged(each: Sequence[Means]) -> Means:
