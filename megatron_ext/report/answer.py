@@ -19,7 +19,8 @@ def answer(report: Mapping[str, Any]) -> list[str]:
         return ["Not all arms have been trained and evaluated yet: there is no answer."]
     gains = report["gains"]
     sentences = [_headline(gain) for gain in (gains.get("accuracy"), gains["loss"]) if gain]
-    sentences += [_worth(gain) for gain in gains.values() if gain["efficiency"]["value"] is not None][:1]
+    shown = [gain for gain in (gains.get("accuracy"), gains["loss"]) if gain and (gain["efficiency"]["low"] or 0) > 1]
+    sentences += [_worth(gain) for gain in shown[:1]]
     if gains["loss"]["sbp"]["value"] is not None:
         sentences.append(
             f"On the held-out documents SBP is {_compared(gains['loss']['sbp'])}, and the oracle is "
@@ -36,18 +37,19 @@ def answer(report: Mapping[str, Any]) -> list[str]:
 
 
 def _headline(gain: Mapping[str, Any]) -> str:
-    what = gain["of"].split(",")[0]
-    value = gain["share"]["value"]
+    value, low = gain["share"]["value"], gain["share"]["low"]
     if value is None:
         return gain["why"]
-    if value > 0:
-        return f"SBP closes {share(gain['share'])} of the oracle's gain in {what}."
-    return f"SBP closes none of the oracle's gain in {what} (computed share {share(gain['share'])})."
+    if value <= 0:
+        return f"SBP closes none of the oracle's gain in {gain['of']} (computed share {share(gain['share'])})."
+    if low is not None and low <= 0:
+        return f"That SBP closes any of the oracle's gain in {gain['of']} is not shown: {share(gain['share'])}."
+    return f"SBP closes {share(gain['share'])} of the oracle's gain in {gain['of']}."
 
 
 def _worth(gain: Mapping[str, Any]) -> str:
     return (
-        f"That is worth {times(gain['efficiency'])} the baseline's unique real tokens, if {gain['of'].split(',')[0]} "
+        f"That is worth {times(gain['efficiency'])} the baseline's unique real tokens, if {gain['of']} "
         "goes with their logarithm between the baseline and the oracle."
     )
 

@@ -9,8 +9,12 @@ from megatron_ext.report.tables import NAMES
 
 COLOURS = {"baseline": "#a3803a", "sbp": "#d2521c", "oracle": "#3a7fc4", "baseline_flops": "#7a7367"}
 BARS = "#8a8580"
+ASIDE = 0.14
+"""Of a row that SBP and the oracle stand from its middle."""
 SMOOTHING = 3
 """Steps before and after that go into the running mean of a loss curve."""
+MAIN = ("acc", "loss")
+"""Of a task with choices, and of one without."""
 MOST_LIVE = 6
 """Plots of the live model; the others are in report.json."""
 
@@ -27,20 +31,20 @@ def figures(report: Mapping[str, Any]) -> dict[str, Figure]:
             _heldout(report), xaxis=_axis("held-out loss, nats per token"), showlegend=False,
             yaxis={"autorange": "reversed"},
         ),
-        "benchmarks": figure(_benchmarks(report), xaxis=_axis("points above the baseline"),
-                             yaxis={"autorange": "reversed"}, scattermode="group"),
+        "benchmarks": _benchmarks(report),
     }  # fmt: skip
     for place, metric in enumerate(live_metrics(report)):
+        margin = {"l": 45, "r": 10, "t": 10, "b": 42}
         drawn[f"live-{place}"] = figure(
-            _live(report, metric), xaxis=tokens, yaxis=_axis(metric), showlegend=place == 0, height=260
+            _live(report, metric), xaxis=tokens, showlegend=False, margin=margin, font={"size": 12}
         )
     return drawn
 
 
 def live_metrics(report: Mapping[str, Any]) -> list[str]:
-    """What the live models were measured by, as far as it is drawn."""
+    """What the live models were measured by, as far as it is drawn: of each task its main figure."""
     names = dict.fromkeys(metric for arm in report["arms"].values() for metric in arm["evaluations"])
-    return list(names)[:MOST_LIVE]
+    return [name for name in names if name.rpartition("/")[2] in MAIN][:MOST_LIVE]
 
 
 def _curves(report: Mapping[str, Any]) -> list[Trace]:
@@ -74,17 +78,24 @@ def _heldout(report: Mapping[str, Any]) -> list[Trace]:
     ] if measured else []  # fmt: skip
 
 
-def _benchmarks(report: Mapping[str, Any]) -> list[Trace]:
+def _benchmarks(report: Mapping[str, Any]) -> Figure:
     """What SBP and the oracle gain in accuracy, in points."""
     rows = [row for row in report["benchmarks"] if row["kind"] == "accuracy" and "baseline" in row]
-    return [
+    traces = [
         {
-            "x": [100 * row[name]["value"] for row in rows], "y": [row["title"] for row in rows], "mode": "markers",
-            "type": "scatter", "name": NAMES[name], "marker": {"size": 10, "color": COLOURS[name]},
-            "error_x": _bars([row[name] for row in rows], scale=100), "cliponaxis": False,
+            "x": [100 * row[name]["value"] for row in rows], "y": [place + aside for place in range(len(rows))],
+            "mode": "markers", "type": "scatter", "name": NAMES[name], "cliponaxis": False,
+            "marker": {"size": 10, "color": COLOURS[name]}, "text": [row["title"] for row in rows],
+            "hovertemplate": "%{text}: %{x:+.2f}",
+            "error_x": _bars([row[name] for row in rows], scale=100) | {"color": COLOURS[name]},
         }
-        for name in ARMS[1:]
-    ] if rows else []  # fmt: skip
+        for name, aside in zip(ARMS[1:], (-ASIDE, ASIDE), strict=True)
+    ]  # fmt: skip
+    titles = {"tickvals": list(range(len(rows))), "ticktext": [row["title"] for row in rows]}
+    return figure(
+        traces if rows else [], xaxis=_axis("points above the baseline"),
+        yaxis=titles | {"range": [len(rows) - 0.5, -0.5], "zeroline": False},
+    )  # fmt: skip
 
 
 def _bars(estimates: Sequence[Mapping[str, Any] | None], *, scale: float = 1) -> dict[str, Any]:

@@ -18,22 +18,24 @@ from megatron_ext.report.scores import HELDOUT
 from megatron_ext.report.seeds import ARMS, BASELINE, ORACLE, SBP, Seeds
 from megatron_ext.report.uncertainty import Estimate, Means, averaged
 
-NO_GAIN = "The oracle is not better than the baseline, so there is no gain to take a share of."
+LOSS, ACCURACY = "held-out loss", "mean accuracy"
+NO_GAIN = "In {} the oracle is not better than the baseline, so there is no gain to take a share of."
 UNSURE_GAIN = "The oracle's own gain may be none, so how sure the share is can't be told."
 NO_SCALE = "The oracle read no more unique real tokens than the baseline, so data efficiency has no scale."
 
 
 def gains(seeds: Seeds) -> dict[str, Any]:
-    """By "loss", and "accuracy" if there is any: {"share", "efficiency", "sbp", "oracle", "why", "of"}.
+    """By "loss", and "accuracy" if there is any: {"share", "efficiency", "sbp", "oracle", "why", "of", "over"}.
 
     The first four are {"value", "low", "high"}, None where not known; "sbp" and "oracle" are differences to the
-    baseline. "why" says what is not known and why.
+    baseline, in nats per token or as shares. "why" says what is not known and why, "of" and "over" what was measured.
     """
-    loss = _gain(seeds, seeds.means[HELDOUT], better=-1) if HELDOUT in seeds.means else _unknown(_why_no_loss(seeds))
-    found = {"loss": loss | {"of": "held-out loss, nats per token"}}
+    found = {"loss": _unknown(_why_no_loss(seeds)) | {"of": LOSS, "over": [HELDOUT]}}
+    if HELDOUT in seeds.means:
+        found["loss"] |= _gain(seeds, seeds.means[HELDOUT], of=LOSS, better=-1)
     if accuracies := seeds.accuracies():
-        accuracy = _gain(seeds, averaged(list(accuracies.values())), better=1)
-        found["accuracy"] = accuracy | {"of": f"mean accuracy, over {', '.join(accuracies)}"}
+        gain = _gain(seeds, averaged(list(accuracies.values())), of=ACCURACY, better=1)
+        found["accuracy"] = gain | {"of": ACCURACY, "over": list(accuracies)}
     return found
 
 
@@ -83,11 +85,11 @@ def _of_paper(row: Row | None) -> dict[str, list[float]] | None:
     return row and dict(zip(SCALES, (list(row.at_200b), list(row.at_1t)), strict=True))
 
 
-def _gain(seeds: Seeds, means: Means, *, better: int) -> dict[str, Any]:
+def _gain(seeds: Seeds, means: Means, *, of: str, better: int) -> dict[str, Any]:
     """`better`: the sign of a difference that is one."""
     known = {"sbp": _told(means.difference(SBP, BASELINE)), "oracle": _told(means.difference(ORACLE, BASELINE))}
     if better * (known["oracle"]["value"] or 0.0) <= 0:
-        return _unknown(NO_GAIN) | known
+        return _unknown(NO_GAIN.format(of)) | known
     share = means.share(BASELINE, SBP, ORACLE)
     efficiency = _efficiency(seeds, share)
     unknown = {

@@ -5,6 +5,8 @@ from typing import Any
 
 DASH = "–"
 """For what is not known."""
+LARGE = 1e6
+"""Of a perplexity nobody reads the digits from here on."""
 
 
 def count(value: int | None) -> str:
@@ -22,17 +24,18 @@ def percent(value: float | None) -> str:
     return DASH if value is None else f"{100 * value:.1f}%"
 
 
-def signed(value: float, digits: int) -> str:
-    """A difference."""
-    return f"{value:+.{digits}f}"
+def figure(value: float, *, digits: int = 2, plus: bool = False) -> str:
+    """A number with so many digits behind the point, or only its size if it is large; `plus`: a difference."""
+    sign = "+" if plus else ""
+    return f"{value:{sign}.2e}" if abs(value) >= LARGE else f"{value:{sign}.{digits}f}"
 
 
-def interval(found: Mapping[str, Any], *, scale: float = 1, digits: int, plus: bool = False) -> str:
+def interval(found: Mapping[str, Any], *, scale: float = 1, digits: int = 2, plus: bool = False) -> str:
     """The ends of an estimate; empty if they aren't known."""
     if found["low"] is None:
         return ""
-    sign = "+" if plus else ""
-    return f"{scale * found['low']:{sign}.{digits}f} to {scale * found['high']:{sign}.{digits}f}"
+    low, high = (figure(scale * found[end], digits=digits, plus=plus) for end in ("low", "high"))
+    return f"{low} to {high}"
 
 
 def times(found: Mapping[str, Any]) -> str:

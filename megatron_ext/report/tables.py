@@ -7,11 +7,11 @@ from typing import Any
 
 from megatron_ext.report.budgets import PARTS
 from megatron_ext.report.collect import LONGER
-from megatron_ext.report.numbers import DASH, count, interval, percent, power, signed
+from megatron_ext.report.numbers import DASH, count, figure, interval, percent, power
 from megatron_ext.report.paper import SCALES
 from megatron_ext.report.seeds import ARMS
 
-NAMES = {"baseline": "Baseline", "sbp": "SBP", "oracle": "Oracle", LONGER: "Baseline, FLOPs-matched"}
+NAMES = {"baseline": "Baseline", "sbp": "SBP", "oracle": "Oracle", LONGER: "FLOPs-matched"}
 NOT_DOCUMENTS = ("pages", "tokens", "requests", "prompt_tokens", "generated_tokens")
 """Counts of stages that have no place among what was kept and dropped."""
 TOKENS = {
@@ -71,13 +71,13 @@ def benchmarks(report: Mapping[str, Any]) -> Table | None:
         return None
     beside = [scale for scale in SCALES if any(row["paper"] for row in found)]
     heads = ["Benchmark", *(NAMES[name] for name in ARMS), "Items"]
-    heads += [f"Paper {scale}: {name}" for scale in beside for name in ("baseline", "SBP", "oracle")]
+    heads += [f"Paper, {scale}" for scale in beside]
     rows: list[Sequence[Cell]] = []
     for kind, title in (("perplexity", "Perplexity, lower is better"), ("accuracy", "Accuracy in %, higher is better")):
         of_kind = [row for row in found if row["kind"] == kind]
         rows += [[title]] if of_kind else []
         for row in of_kind:
-            theirs = [cell for scale in beside for cell in _of_paper(row["paper"], scale)]
+            theirs = [_of_paper(row["paper"], scale) for scale in beside]
             rows.append([row["title"], *_ours(row), count(row["items"] or None), *theirs])
     return Table(heads, rows)
 
@@ -141,19 +141,19 @@ def stages(report: Mapping[str, Any]) -> Table:
 def _ours(row: Mapping[str, Any]) -> Iterable[Cell]:
     scale = 100 if row["kind"] == "accuracy" else 1
     if "plain" in row:
-        return [f"{scale * row['plain'][name]:.2f}" if name in row["plain"] else DASH for name in ARMS]
+        return [figure(scale * row["plain"][name]) if name in row["plain"] else DASH for name in ARMS]
     base, *others = (row[name] for name in ARMS)
     return [
-        (f"{scale * base['value']:.2f}", interval(base, scale=scale, digits=2)),
-        *((signed(scale * each["value"], 2), interval(each, scale=scale, digits=2, plus=True)) for each in others),
+        (figure(scale * base["value"]), interval(base, scale=scale)),
+        *((figure(scale * each["value"], plus=True), interval(each, scale=scale, plus=True)) for each in others),
     ]
 
 
-def _of_paper(paper: Mapping[str, Sequence[float]] | None, scale: str) -> list[str]:
+def _of_paper(paper: Mapping[str, Sequence[float]] | None, scale: str) -> str:
     if not paper:
-        return [DASH] * len(ARMS)
+        return DASH
     base, *others = paper[scale]
-    return [f"{base:.2f}", *(signed(value, 2) for value in others)]
+    return " ".join([figure(base), *(figure(value, plus=True) for value in others)])
 
 
 def _share(found: Mapping[str, Any]) -> Cell:

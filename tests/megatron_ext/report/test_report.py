@@ -70,8 +70,9 @@ def test_accuracies_are_answered_first_in_the_papers_layout_beside_its_figures(s
     assert rows["mine"]["paper"] is None
     assert rows["average"]["oracle"]["value"] == pytest.approx(0.2)
     assert answer(report)[0].startswith("SBP closes 50% (95%: ")
+    assert report["gains"]["accuracy"]["over"] == ["sciq", "mine"]
     printed = (small / "report.md").read_text()
-    row = r"\| SciQ \(0-shot\) \| 30\.00 \(.*\) \| \+10\.00 \(\+.*\) \| \+20\.00 .* \| 100 \| 90\.50 \|"
+    row = r"\| SciQ \(0-shot\) \| 30\.00 \(.*\) \| \+10\.00 \(\+.*\) \| \+20\.00 .* \| 100 \| 90\.50 \+1\.00 \+2\.40 \|"
     assert re.search(row, printed)
 
 
@@ -106,6 +107,11 @@ def test_no_share_is_claimed_where_the_oracle_gains_nothing(small):
     assert "no gain to take a share of" in told
     assert "SBP is better than the baseline by 0.2000 nats" in told
     assert "the oracle is worse than the baseline by 0.2500 nats" in told
+
+
+def test_a_share_that_may_be_none_is_not_claimed(small):
+    measured(small / "arms" / "sbp", heldout=LOSSES["baseline"] + 1.5 * (HARD - HARD.mean()) - 0.05)
+    assert "closes any of the oracle's gain in held-out loss is not shown: 10% (95%: -" in answered(small)
 
 
 def test_a_synthetic_document_cannot_write_into_the_page(small):
@@ -176,7 +182,8 @@ def test_a_baseline_of_as_much_compute_stands_beside_the_arms_and_in_the_answer(
     report = build_report(small)
     assert report["flags"] == []
     assert "against it SBP is better by 0.1000" in answered(small)
-    assert "Baseline, FLOPs-matched" in html(small)
+    assert "<td class=\"word\">Training FLOPs</td><td>1.00e+09</td>" in html(small)
+    assert "FLOPs-matched" in html(small)
 
 
 def test_what_a_filter_dropped_is_a_share_of_what_came_in():
