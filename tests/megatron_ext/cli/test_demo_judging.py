@@ -83,7 +83,7 @@ def test_a_judge_is_a_folder_or_a_server(described, judge):
 @pytest.mark.slow
 def test_a_small_synthesis_that_is_no_go_ends_the_experiment_before_the_large_one(described, tmp_path):
     """The rest of the way is that of the demo; bounds that are kept let it go on where it stopped."""
-    small = {"documents": 8, "max_new_tokens": 16}
+    small = {"documents": 64, "max_new_tokens": 16}
     asked = {"mideval": {"documents": 8, "threshold": "bounds.yaml"}, "synthesis": small}
     asked["tuning"] = yaml.safe_load(DEMO.read_text())["tuning"] | {"tokens": 2 * 8192}
     described(**asked, budget_tokens=2 * 4096, evaluation={"tasks": ["task.jsonl"], "every": 1})
