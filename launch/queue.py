@@ -3,7 +3,6 @@
 Slurm forgets a job minutes after its end; how its starts went is kept in the run folder (`attempts.py`).
 """
 
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from launch.attempts import CRASH_LOOP, attempts, folder_of, jobs, node_checks
 from launch.graph import GRAPH, read_graph
-from launch.slurm import UNKNOWN_JOB
+from launch.slurm import UNKNOWN_JOB, NoAnswerError, ask
 
 PATIENCE = 10
 """Seconds: a screen that is shown anew can't wait for long."""
@@ -65,14 +64,10 @@ def queued(ids: Sequence[str]) -> tuple[dict[str, list[QueuedJob]], str | None]:
         return found, None
     command = ["squeue", "--noheader", f"--jobs={','.join(ids)}", f"--format={FORMAT}"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    except FileNotFoundError:
-        return found, "no squeue on this machine"
-    except subprocess.TimeoutExpired:
-        return found, f"no answer of squeue in {PATIENCE} s"
-    if done.returncode and UNKNOWN_JOB not in done.stderr:
-        return found, done.stderr.strip() or f"squeue ended with status {done.returncode}"
-    for line in done.stdout.splitlines():
+        answer = ask(command, gone=UNKNOWN_JOB, patience=PATIENCE)
+    except NoAnswerError as error:
+        return found, error.found
+    for line in answer.splitlines():
         job, member, state, start, count, names, after, reason = line.split("|", 7)
         found.setdefault(job, []).append(QueuedJob(
             id=member, state=state, reason=_known(reason), start=_known(start), nodes=_known(names) or count,

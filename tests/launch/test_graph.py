@@ -162,5 +162,5 @@ def test_what_was_launched_elsewhere_can_be_seen_where_there_is_no_slurm_and_is_
     config, cluster = load_experiment(EXPERIMENTS / "sbp_1t.yaml"), load_cluster(H100)
     plan = plan_experiment(config, tmp_path / "x", cluster, OF_DEMO, nodes=None, settings="s", dry_run=True)
     assert list(plan.jobs) == list(OF_DEMO)
-    with pytest.raises(InputError, match="no such command"):
+    with pytest.raises(InputError, match="no squeue on this machine"):
         plan_experiment(config, tmp_path / "x", cluster, OF_DEMO, nodes=None, settings="s")
