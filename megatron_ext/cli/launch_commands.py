@@ -96,6 +96,7 @@ def _launch_experiment(
 ) -> None:  # fmt: skip
     from launch import experiment
     from launch.job import Job
+    from launch.preflight import documents_readable, require_shared
     from megatron_ext.cli.demo import describe
     from megatron_ext.cli.demo_runs import RUNS, Demo, planned_run
     from megatron_ext.cli.demo_stages import STAGES
@@ -111,14 +112,17 @@ def _launch_experiment(
     runs = {name: planned_run(demo, name) for name in RUNS}
     jobs = {name: job for name, job in plan.jobs.items() if isinstance(job, Job)}
     _require_trainable(plan, runs, jobs)
-    if "clean" in plan.jobs and not dry_run:
-        _require_documents(config.corpus)
+    require_shared(cluster.shared, {"the experiment's folder": plan.folder})
+    documents = {}
+    if "clean" in plan.jobs:
+        documents = {"documents": documents_readable(config.corpus, cluster.shared, here=not dry_run)}
     if verify:
         for name in jobs:
             _verify(runs[name])
     costs = stage_costs(plan, config, runs, cluster)
     result = {"folder": str(plan.folder), "stages": costs, **arms(demo, runs, costs)}
-    result |= {"preflight": _preflight({name: runs[name] for name in jobs}, jobs, cluster, verdicts, here=not dry_run)}
+    told = _preflight({name: runs[name] for name in jobs}, jobs, cluster, verdicts, here=not dry_run)
+    result |= {"preflight": documents | told}
     if not dry_run and plan.jobs:
         experiment.check(plan, runs)
         ids = experiment.submit(plan, config, runs, cluster, settings=settings)
@@ -161,17 +165,6 @@ def _require_trainable(plan: "Plan", runs: Mapping[str, "RunConfig"], jobs: Mapp
         check_folders(job, runs[name])
         if not set(plan.stages[name].needs) & set(plan.jobs):
             check_data(runs[name])
-
-
-def _require_documents(files: tuple[Path, ...]) -> None:
-    from data_tools.errors import InputError
-
-    missing = next((path for path in files if not path.exists()), None)
-    if missing is not None:
-        raise InputError(
-            where="corpus", found=f"no {missing}", expected="files of documents, or folders of them",
-            fix="Correct the paths in the experiment file.",
-        )  # fmt: skip
 
 
 def _preflight(

@@ -132,6 +132,33 @@ def test_runs_share_the_space_of_their_disk(tmp_path):
     assert "has (" in preflight.checkpoints_fit({tmp_path / "a": 1, tmp_path / "b": 1}, here=True)
 
 
+def test_documents_that_are_missing_or_that_not_all_nodes_see_are_refused_and_in_a_dry_run_told(tmp_path, capsys):
+    settings = yaml.safe_load((EXPERIMENTS / "demo.yaml").read_text())
+    settings["model"] = str(ROOT / "configs" / "models" / "tiny.yaml")
+    shared, elsewhere = tmp_path / "shared", tmp_path / "elsewhere.jsonl"
+    shared.mkdir()
+    described = yaml.safe_load(H100.read_text()) | {"shared": [str(shared)], "gpus_per_node": 1, "nodes": 1}
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(described))
+
+    def launch(*corpus: Path, folder: Path = shared / "x", dry_run: bool = False) -> tuple[int, str]:
+        file = tmp_path / "experiment.yaml"
+        file.write_text(yaml.safe_dump(settings | {"corpus": [str(path) for path in corpus]}))
+        options = ["--cluster", str(tmp_path / "cluster.yaml"), *(["--dry-run"] if dry_run else [])]
+        status = main(["launch", str(file), str(folder), *options])
+        return status, "".join(capsys.readouterr())
+
+    assert launch(elsewhere)[0] == 2
+    assert f"corpus: found no {elsewhere}" in launch(elsewhere)[1]
+    assert f"documents: {elsewhere}, not here, not on a shared disk" in launch(elsewhere, dry_run=True)[1]
+    elsewhere.touch()
+    (shared / "here.jsonl").touch()
+    assert f"corpus.1: found {elsewhere}, expected a path in {shared}" in launch(shared / "here.jsonl", elsewhere)[1]
+    assert "documents: " + str(shared / "here.jsonl") + "\n" in launch(shared / "here.jsonl", dry_run=True)[1]
+    outside = launch(shared / "here.jsonl", folder=shared / ".." / "x")[1]
+    assert f"found {tmp_path / 'x'}" in outside
+    assert "expected a path in" in outside
+
+
 def test_a_run_longer_than_its_time_limit_is_started_several_times():
     assert preflight.starts_of(50.4, limit_seconds=86_400, notice=600) == 3
     assert preflight.starts_of(None, limit_seconds=86_400, notice=600) is None
