@@ -67,12 +67,14 @@ def test_a_job_that_gives_way_to_a_higher_partition_saves_first_and_comes_back(p
 
 @pytest.mark.parametrize("lost", ["slurmd", "node"])
 def test_a_job_that_loses_a_node_or_its_slurmd_goes_on_once_there_are_nodes_again(lost, launcher, slurm, undisturbed):
-    job, run = launcher.launch(f"lost {lost}", launcher.settings(steps=STEPS, checkpoint={"every": 5}), slow=2)
+    job, run = launcher.launch(f"lost {lost}", launcher.settings(steps=STEPS, checkpoint={"every": 5}), slow=3)
     launcher.wait_for_events(run, "checkpoint")
     slurm.kill_node("n2", with_jobs=lost == "node")
-    slurm.wait_until(lambda: slurm.job_state(job) == "PENDING", "the job to be queued again", 120)
+    try:
+        slurm.wait_until(lambda: slurm.job_state(job) == "PENDING", "the job to be queued again", 120)
+    finally:
+        slurm.start_node("n2")
     launcher.hurry(run)
-    slurm.start_node("n2")
     launcher.wait_for_end(job, run)
     assert [line["job"] for line in attempts(run, "start")] == [job, job]
     assert losses(run) == undisturbed
