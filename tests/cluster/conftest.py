@@ -24,14 +24,11 @@ EARLY = 35
 """Seconds by which Slurm may tell it earlier: it looks every 30 s."""
 UNDISTURBED = "undisturbed"
 SLOWLY = """
-_rate = learning_rate
-
-
-def learning_rate(config, step):
+def learning_rate(config, step, before=learning_rate):
     import os, time
 
     time.sleep({seconds} if os.path.exists({sign!r}) else 0)
-    return _rate(config, step)
+    return before(config, step)
 """
 """A step takes longer as long as there is a sign: so a run is still at work when what is to befall it does."""
 
