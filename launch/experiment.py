@@ -131,8 +131,9 @@ def submit(
                 raise _of_a_part(error, name, graph["stages"], plan) from None
             log = job.log.replace("%j", ids[name]).replace("%A", ids[name])
             graph["stages"][name] = {
-                "job": ids[name], "needs": list(needs), "log": log, "tasks": getattr(job, "tasks", 1),
-                "nodes": job.nodes, "run": str(job.run) if isinstance(job, Job) else None,
+                "job": ids[name], "needs": list(needs), "outputs": list(plan.stages[name].made_by(name)), "log": log,
+                "tasks": getattr(job, "tasks", 1), "nodes": job.nodes,
+                "run": str(job.run) if isinstance(job, Job) else None,
             }  # fmt: skip
             write_graph(plan.folder, graph)
     return ids

@@ -1,5 +1,6 @@
 """Slurm's own commands, and what they answer. What is refused by Slurm is told in its own words."""
 
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -101,7 +102,8 @@ def expected_start(script: Path) -> str:
     Raises:
         InputError: Slurm would refuse the script.
     """
-    return _sbatch("--test-only", str(script)).replace("sbatch: ", "").strip().splitlines()[-1]
+    said = _sbatch("--test-only", str(script)).splitlines()[-1].removeprefix("sbatch: ")
+    return re.sub(r"^Job \d+ to start at ", "", said)  # the number is of a job that will never be
 
 
 def submit(script: Path, options: Sequence[str] = ()) -> str:
@@ -136,7 +138,7 @@ def _sbatch(*arguments: str) -> str:
         reason = "; ".join(line.removeprefix("sbatch: error: ") for line in said.splitlines()) or "nothing"
         raise InputError(
             where=arguments[-1], found=f"a refusal of sbatch: {reason}", expected="a script that Slurm takes",
-            fix="Correct the cluster's file or --nodes; nothing was queued.",
+            fix="Nothing was queued. Correct the cluster's file or --nodes; `sinfo` tells which nodes are up.",
         )  # fmt: skip
     return said
 

@@ -22,6 +22,7 @@ from data_tools.errors import InputError
 from data_tools.files import content_hash, locked, remove_artifact, whole_or_nothing, write_whole
 from launch import attempts, slurm
 from launch.attempt import SCRIPT, STOP, is_edited
+from launch.graph import MANIFEST
 from launch.job import RUN_FILE, Job, render, require_notice
 from launch.preflight import require_shared
 from launch.snapshot import keep_code
@@ -52,6 +53,11 @@ def plan_job(run: Path, cluster: ClusterConfig, *, nodes: int | None) -> Job:
     )
     require_notice(job)
     return job
+
+
+def is_finished(run: Path, config: RunConfig) -> bool:
+    """Whether a run has taken all of its steps; one that is given more tokens has not."""
+    return (run / MANIFEST).exists() and (attempts.newest_step(run) or 0) >= config.steps
 
 
 def check(job: Job, config: RunConfig) -> None:

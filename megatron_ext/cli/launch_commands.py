@@ -1,5 +1,6 @@
 """The `launch` command: a run, or all stages of an experiment, as jobs of a cluster's. Parse, check, submit, print."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,6 +82,9 @@ def _launch_run(
             say(script)
             print_result(result, as_json=False)
         return
+    if submission.is_finished(job.run, config):
+        print_result(result | {"job": None, "state": "finished: nothing is queued"}, as_json=as_json)
+        return
     submission.check(job, config)
     submitted = submission.submit(job, config)
     queued = {
@@ -88,6 +92,7 @@ def _launch_run(
         "start": submitted.expected_start,
     }  # fmt: skip
     print_result(queued | result, as_json=as_json)
+    _how_to_watch(job.run, as_json=as_json)
 
 
 def _launch_experiment(
@@ -130,6 +135,13 @@ def _launch_experiment(
         for name in plan.jobs:
             costs[name]["state"] = f"job {ids[name]}"
     print_result(result, as_json=True) if as_json else _show(plan, result)
+    if plan.jobs and not dry_run:
+        _how_to_watch(plan.folder, as_json=as_json)
+
+
+def _how_to_watch(folder: Path, *, as_json: bool) -> None:
+    if not as_json:
+        say(f"\nHow it is doing: megatron-ext status {shlex.quote(str(folder))}")
 
 
 def _show(plan: "Plan", result: Mapping[str, Any]) -> None:
@@ -147,7 +159,10 @@ def _show(plan: "Plan", result: Mapping[str, Any]) -> None:
         say(f"  {name}: " + ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in arm.items()))
     besides = ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in result["sbp_besides"].items())
     say(f"  sbp takes besides, outside of this match: {besides}\n")
-    print_result(result["preflight"], as_json=False)
+    if plan.jobs:
+        print_result(result["preflight"], as_json=False)
+    else:
+        say("All of it is done, or has a job: nothing is queued.")
 
 
 def _short(value: Any) -> str:

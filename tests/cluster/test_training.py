@@ -1,5 +1,6 @@
 """Runs on a real Slurm of two nodes: however their jobs are stopped, the whole is the run that nothing has stopped."""
 
+import json
 import time
 
 import pytest
@@ -19,6 +20,9 @@ def test_a_job_on_two_nodes_trains_with_the_code_of_its_submission(how, launcher
     assert losses(run) == undisturbed
     assert launcher.log(run).count("the code of the submission") == 2
     assert [(line["outcome"], line["checkpoint"]) for line in attempts(run, "end")] == [("done", STEPS)]
+    again = launcher.call(run.name, launcher.settings(steps=STEPS), "--json", launcher=how)
+    assert json.loads(again.stdout)["state"] == "finished: nothing is queued"
+    assert len(attempts(run, "start")) == 1
 
 
 @pytest.mark.parametrize("how", ["torchrun", "srun"])
