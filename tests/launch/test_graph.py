@@ -180,6 +180,20 @@ def test_a_board_that_cannot_be_reached_is_told(monkeypatch):
     assert preflight.wandb_says("offline") == "offline"
 
 
+def test_a_launch_while_jobs_still_wait_for_one_that_has_failed_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "x" / "launch").mkdir(parents=True)
+    graph = {"settings": "s", "stages": {"clean": {"job": "7"}, "split": {"job": "8"}}}
+    (tmp_path / "x" / "launch" / "graph.json").write_text(json.dumps(graph))
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/bash\necho '8|PENDING'\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(InputError, match="found job 8, which waits for a job of stage clean that has failed"):
+        planned(EXPERIMENTS / "sbp_1t.yaml", tmp_path)
+    finish(tmp_path / "x", "clean")
+    assert planned(EXPERIMENTS / "sbp_1t.yaml", tmp_path).live == {"split": "8"}
+
+
 def test_what_was_launched_elsewhere_can_be_seen_where_there_is_no_slurm_and_is_not_launched_again(
     tmp_path, monkeypatch
 ):
