@@ -95,8 +95,8 @@ def checkpoints_fit(needed: Mapping[Path, int], *, here: bool) -> str:
                 expected=f"{size / GIB:,.0f} GiB for checkpoints",
                 fix="Free some space, choose another disk, or lower checkpoint.keep.",
             )  # fmt: skip
-        short = "not " if size > free else ""
-        said.append(f"{size / GIB:,.1f} GiB, which {place} {short}has ({free / GIB:,.0f} free)")
+        enough = "which" if size <= free else "more than"
+        said.append(f"{size / GIB:,.1f} GiB, {enough} {place} has ({free / GIB:,.0f} free)")
     return ", ".join(said)
 
 

@@ -115,7 +115,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """A Slurm of two nodes."""
     missing = missing_programs()
     if missing:
-        pytest.skip(f"no {', '.join(missing)} here: apt-get install slurm-wlm munge, or `make test-cluster`")
+        pytest.skip(f"no {', '.join(missing)} here: `make test-cluster` installs them")
     if os.geteuid() != 0:
         pytest.skip("Slurm's daemons are started as root here, so that jobs may be run by anybody")
     with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:

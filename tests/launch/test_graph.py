@@ -126,7 +126,7 @@ def test_a_run_that_needs_more_memory_than_a_gpu_has_is_refused_and_one_that_fit
 def test_runs_share_the_space_of_their_disk(tmp_path):
     free = 10**15
     half = {tmp_path / "a": free // 2}
-    assert "not has" in preflight.checkpoints_fit(half, here=False)
+    assert "more than" in preflight.checkpoints_fit(half, here=False)
     with pytest.raises(InputError, match="for checkpoints"):
         preflight.checkpoints_fit(half | {tmp_path / "b": free}, here=True)
     assert "has (" in preflight.checkpoints_fit({tmp_path / "a": 1, tmp_path / "b": 1}, here=True)
