@@ -118,16 +118,18 @@ def _launch_experiment(
     jobs = {name: job for name, job in plan.jobs.items() if isinstance(job, Job)}
     _require_trainable(plan, runs, jobs)
     require_shared(cluster.shared, {"the experiment's folder": plan.folder})
-    documents = {}
+    read = {}
     if "clean" in plan.jobs:
-        documents = {"documents": documents_readable(config.corpus, cluster.shared, here=not dry_run)}
+        read["documents"] = documents_readable(config.corpus, cluster.shared, here=not dry_run)
+    if "embeddings" in plan.jobs:
+        read["embedding_model"] = _found_model(config.pairing.embedding_model, cluster)
     if verify:
         for name in jobs:
             _verify(runs[name])
     costs = stage_costs(plan, config, runs, cluster)
     result = {"folder": str(plan.folder), "stages": costs, **arms(demo, runs, costs)}
     told = _preflight({name: runs[name] for name in jobs}, jobs, cluster, verdicts, here=not dry_run)
-    result |= {"preflight": documents | told}
+    result |= {"preflight": read | told}
     if not dry_run and plan.jobs:
         experiment.check(plan, runs)
         ids = experiment.submit(plan, config, runs, cluster, settings=settings)
@@ -180,6 +182,26 @@ def _require_trainable(plan: "Plan", runs: Mapping[str, "RunConfig"], jobs: Mapp
         check_folders(job, runs[name])
         if not set(plan.stages[name].needs) & set(plan.jobs):
             check_data(runs[name])
+
+
+def _found_model(name: str, cluster: "ClusterConfig") -> str:
+    """An embedding model, and whether it is on this machine; the hub's are looked for where the jobs will look."""
+    from huggingface_hub import try_to_load_from_cache
+
+    from data_tools.steps.embedders import PACKAGED
+    from launch.preflight import require_shared
+
+    if name == PACKAGED:
+        return name
+    if Path(name).is_dir():
+        require_shared(cluster.shared, {"pairing.embedding_model": Path(name)})
+        return name
+    home = cluster.environment.get("HF_HOME")
+    try:
+        found = try_to_load_from_cache(name, "config.json", cache_dir=Path(home, "hub") if home else None)
+    except ValueError:  # no name that the hub could have
+        found = None
+    return name if isinstance(found, str) else f"{name}, not on this machine: `hf download {name}`"
 
 
 def _preflight(

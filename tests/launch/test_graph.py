@@ -159,6 +159,23 @@ def test_documents_that_are_missing_or_that_not_all_nodes_see_are_refused_and_in
     assert "expected a path in" in outside
 
 
+def test_an_embedding_model_that_was_not_downloaded_is_told_before_its_job_looks_for_it(tmp_path, capsys):
+    described = yaml.safe_load(H100.read_text())
+    described["environment"]["HF_HOME"] = str(tmp_path / "hf")
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(described))
+    arguments = ["launch", str(EXPERIMENTS / "sbp_1t.yaml"), LUSTRE, "--cluster", str(tmp_path / "cluster.yaml")]
+    name = "Qwen/Qwen3-Embedding-0.6B"
+    assert main([*arguments, "--dry-run"]) == 0
+    assert f"embedding_model: {name}, not on this machine: `hf download {name}`\n" in capsys.readouterr().out
+    repository = tmp_path / "hf" / "hub" / f"models--{name.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("abc")
+    (repository / "snapshots" / "abc").mkdir(parents=True)
+    (repository / "snapshots" / "abc" / "config.json").touch()
+    assert main([*arguments, "--dry-run"]) == 0
+    assert f"embedding_model: {name}\n" in capsys.readouterr().out
+
+
 def test_a_run_longer_than_its_time_limit_is_started_several_times():
     assert preflight.starts_of(50.4, limit_seconds=86_400, notice=600) == 3
     assert preflight.starts_of(None, limit_seconds=86_400, notice=600) is None
