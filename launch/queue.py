@@ -62,7 +62,7 @@ class JobStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageJob:
+class QueuedStage:
     """The job that was submitted last for a stage of an experiment."""
 
     job: str
@@ -89,7 +89,7 @@ def queued(ids: Sequence[str]) -> tuple[dict[str, list[QueuedJob]], str | None]:
     return found, None
 
 
-def jobs_of(runs: Iterable[Path], stages: Mapping[str, StageJob]) -> tuple[list[JobStatus], str | None]:
+def jobs_of(runs: Iterable[Path], stages: Mapping[str, QueuedStage]) -> tuple[list[JobStatus], str | None]:
     """(the newest job of each run, and those of an experiment's stages; why Slurm couldn't be asked).
 
     Args:
@@ -115,10 +115,10 @@ def is_graph(folder: Path) -> bool:
     return (folder_of(folder) / GRAPH).is_file()
 
 
-def stages_of(folder: Path) -> dict[str, StageJob]:
+def stages_of(folder: Path) -> dict[str, QueuedStage]:
     """Stage -> its job, of an experiment that was submitted as a graph; empty for any other folder."""
     return {
-        name: StageJob(
+        name: QueuedStage(
             job=stage["job"], log=_printed(stage.get("log")),
             done=are_made(stage["outputs"], folder) if "outputs" in stage else None,
         )
@@ -162,11 +162,12 @@ def _log_of(run: Path, job: str) -> str | None:
 
 def _printed(log: str | None) -> str | None:
     """Of a stage's job, as `graph.json` names it; of an array, as a pattern."""
-    path = Path((log or "").replace("%%", "%"))
-    begin = path.name.partition("%a")[0]
-    if log is None or not any(each.name.startswith(begin) for each in path.parent.glob("*.log")):
+    if log is None:
         return None
-    return str(path.with_name(path.name.replace("%a", "*")))
+    path = Path(log.replace("%%", "%"))
+    begin, array, _ = path.name.partition("%a")
+    there = any(each.name.startswith(begin) for each in path.parent.glob("*.log")) if array else path.exists()
+    return str(path.with_name(path.name.replace("%a", "*"))) if there else None
 
 
 def _known(word: str) -> str | None:
