@@ -20,14 +20,14 @@ DEMO ?=
 # Another environment's settings must not reach into this one.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help install demo test test-slow test-cluster lint bench clean
+.PHONY: help install demo test test-slow slurm test-cluster lint bench clean
 
 help:
 	@echo "make install     make $(VENV) and install into it; does nothing when that is done"
 	@echo "make demo        run the whole pipeline on the embedded corpus; DEMO=\"--quick\" for a short one"
 	@echo "make test        lint and the fast tests"
 	@echo "make test-slow   the tests that train, kill and resume"
-	@echo "make test-cluster  jobs on a real Slurm of two nodes, started here; installs it where apt-get may"
+	@echo "make test-cluster  jobs on a real Slurm of two nodes, started here as root; installs it (make slurm)"
 	@echo "make lint        ruff"
 	@echo "make bench       all benchmarks that need no GPU; BENCH=--quick for short ones"
 	@echo "make clean       remove what is made from the sources; environments and runs stay"
@@ -60,15 +60,17 @@ test-slow: $(STAMP)
 
 # The daemons and commands that tests/cluster starts; the package's own services, if they start at all, are let be.
 SLURM := munged slurmctld slurmd sbatch
+SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 
-test-cluster: $(STAMP)
-	@for program in $(SLURM); do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing=1; done; \
-	if [ "$${missing:-}" ]; then \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
-				slurmctld slurmd slurm-client munge; \
-		else echo "Slurm is missing. As root on Debian or Ubuntu: apt-get install slurmctld slurmd slurm-client munge" >&2; \
-			exit 1; fi; fi
+slurm:
+	@missing=; for program in $(SLURM); do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing=1; done; \
+	if [ "$$(id -u)" != 0 ]; then echo "Only root may start Slurm's daemons and run jobs on them." >&2; exit 1; fi; \
+	if [ "$$missing" ]; then \
+		command -v apt-get >/dev/null || { echo "Slurm is missing, and there is no apt-get to install it." >&2; exit 1; }; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -q && apt-get install -q -y --no-install-recommends $(SLURM_PACKAGES); fi
+
+test-cluster: $(STAMP) slurm
 	"$(VENV)/bin/python" -m pytest -q -m cluster $(or $(TESTS),tests/cluster)
 
 lint: $(STAMP)

@@ -21,6 +21,9 @@ COPY_CHUNK = 1 << 22
 SHARDS = "shards"
 """Folder in a scratch folder: finished parts of the work, no part of the output."""
 
+OTHERS_MAY_NEED = 60.0
+"""Seconds that another task of a Slurm array may take to empty a scratch folder."""
+
 
 def content_hash(path: Path) -> str:
     """BLAKE2b (128 bits, hex) of a file's bytes, read in bounded memory."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.errors import EndedEarly, InputError
-from data_tools.files import SHARDS, flush, locked, text_hash, write_whole
+from data_tools.files import OTHERS_MAY_NEED, SHARDS, flush, locked, text_hash, write_whole
 from data_tools.processes import die_with_parent
 
 RECORD = "done.json"
@@ -214,10 +214,11 @@ def ranges(count: int, size: int) -> list[tuple[int, int]]:
 def _forget_other_shards(folder: Path, shards: Sequence[Any]) -> None:
     """Remove what is finished if the work was parted otherwise then, by another version of this program, say."""
     parted, path = text_hash(repr(list(shards))), folder / PARTED
-    if not path.exists() or path.read_text() != parted:
-        if folder.exists():
-            shutil.rmtree(folder)
-        write_whole(path, parted)
+    with locked(path, wait=OTHERS_MAY_NEED):  # tasks of an array start at once
+        if not path.exists() or path.read_text() != parted:
+            for entry in folder.glob("[!.]*"):  # all but the lock
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            write_whole(path, parted)
 
 
 def _finish(work: Work, shard: Any, folder: Path) -> None:

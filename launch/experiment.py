@@ -8,7 +8,7 @@ A stage that is finished is left out, and one whose job is still queued or runni
 with what is missing. A job that fails takes along those that wait for it: they could never start.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,8 +59,8 @@ def plan_experiment(
         dry_run: nothing will be queued: where Slurm can't be asked, no job is taken to be live.
 
     Raises:
-        InputError: the experiment sizes a stage that isn't there or can't be parted so, or stages of other settings
-            still have jobs.
+        InputError: the experiment sizes a stage that isn't there or can't be parted so, stages of other settings
+            still have jobs, or jobs wait for one that has failed.
     """
     folder = folder.absolute()
     _require_known(config, stages)
@@ -71,7 +71,8 @@ def plan_experiment(
         name, job = next(iter(live.items()))
         raise InputError(
             where=str(folder), found=f"another version of this experiment, with stage {name} in job {job}",
-            expected="the settings that it was launched with", fix=f"Wait for its jobs, or `scancel {job}`.",
+            expected="the settings that it was launched with",
+            fix=f"Wait for its jobs, or end them: `scancel {' '.join(live.values())}`.",
         )  # fmt: skip
     kept = attempts.next_submission(folder)
     jobs = {
@@ -79,6 +80,8 @@ def plan_experiment(
         for name in (stages if changed else unfinished(stages, folder))
         if name not in live
     }
+    if not dry_run:
+        _require_none_orphaned(stages, jobs, live)
     return Plan(stages=stages, folder=folder, submission=kept, jobs=jobs, live=live)
 
 
@@ -131,8 +134,9 @@ def submit(
                 raise _of_a_part(error, name, graph["stages"], plan) from None
             log = job.log.replace("%j", ids[name]).replace("%A", ids[name])
             graph["stages"][name] = {
-                "job": ids[name], "needs": list(needs), "log": log, "tasks": getattr(job, "tasks", 1),
-                "nodes": job.nodes, "run": str(job.run) if isinstance(job, Job) else None,
+                "job": ids[name], "needs": list(needs), "outputs": list(plan.stages[name].made_by(name)), "log": log,
+                "tasks": getattr(job, "tasks", 1), "nodes": job.nodes,
+                "run": str(job.run) if isinstance(job, Job) else None,
             }  # fmt: skip
             write_graph(plan.folder, graph)
     return ids
@@ -179,6 +183,18 @@ def _live(graph: Mapping[str, Any], *, dry_run: bool) -> dict[str, str]:
             raise
         states = {}
     return {name: job for name, job in ids.items() if job in states}
+
+
+def _require_none_orphaned(stages: Stages, missing: Collection[str], live: Mapping[str, str]) -> None:
+    """A job that waits for one that has failed never starts, and Slurm takes a moment to cancel it."""
+    for name, job in live.items():
+        failed = next((need for need in stages[name].needs if need in missing), None)
+        if failed is not None:
+            raise InputError(
+                where=f"stage {name}", found=f"job {job}, which waits for a job of stage {failed} that has failed",
+                expected="no such job: Slurm cancels it, and what waits for it, in a moment",
+                fix=f"Launch again in a minute, or end them: `scancel {' '.join(live.values())}`.",
+            )  # fmt: skip
 
 
 def _keep(plan: Plan, config: ExperimentConfig, cluster: ClusterConfig) -> None:

@@ -42,7 +42,12 @@ Stages = Mapping[str, Stage]
 
 def is_done(stage: Stage, name: str, folder: Path) -> bool:
     """Whether all outputs of a stage are finished."""
-    paths = [folder / output for output in stage.made_by(name)]
+    return are_made(stage.made_by(name), folder)
+
+
+def are_made(outputs: Sequence[str], folder: Path) -> bool:
+    """Whether outputs are there, whole, in an experiment's folder."""
+    paths = [folder / output for output in outputs]
     return all((path / MANIFEST).is_file() if path.is_dir() else path.is_file() for path in paths)
 
 
@@ -90,7 +95,7 @@ def draw(stages: Stages, columns: Mapping[str, Sequence[str]], heads: Sequence[s
 
 
 def read_graph(folder: Path) -> dict[str, Any]:
-    """What was submitted last for each stage: {"settings": hash, "stages": {name: {"job", "needs", "log", ...}}}."""
+    """What was submitted last for each stage: {"settings": hash, "stages": {name: {"job", "outputs", "log", ...}}}."""
     path = folder_of(folder) / GRAPH
     return json.loads(path.read_text()) if path.exists() else {"settings": None, "stages": {}}
 

@@ -1,4 +1,4 @@
-"""What is looked at before a job is queued, besides what the run itself refuses: disk, memory, time, W&B, quality.
+"""What is looked at before a job is queued, besides what a run itself refuses: paths, disk, memory, time, W&B, quality.
 
 Each function refuses, or returns a sentence for the person who launches. Sizes and hours come in as numbers.
 """
@@ -9,7 +9,7 @@ import os
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_tools.errors import InputError
@@ -20,6 +20,55 @@ HEADROOM = 1.2
 WANDB = "https://api.wandb.ai"
 WANDB_SECONDS = 5.0
 VERDICT = "quality.json"
+
+
+def require_shared(shared: Sequence[str], paths: Mapping[str, Path]) -> None:
+    """Refuse paths that not all nodes see.
+
+    Args:
+        shared: folders that they do see; none where nobody has said.
+        paths: what is read or written -> where.
+
+    Raises:
+        InputError: one of them lies elsewhere.
+    """
+    for name, path in paths.items():
+        if not is_shared(path, shared):
+            raise InputError(
+                where=name, found=os.path.abspath(path), expected=f"a path in {', '.join(shared)}",
+                fix="Move it to a disk that all nodes see, or add its disk to `shared` in the cluster's file.",
+            )  # fmt: skip
+
+
+def is_shared(path: Path, shared: Sequence[str]) -> bool:
+    """Whether all nodes see a path, as far as anybody has said."""
+    place = Path(os.path.abspath(path))  # without `..`; a link keeps its name, under which a container sees it
+    return not shared or any(place.is_relative_to(folder) for folder in shared)
+
+
+def documents_readable(files: Sequence[Path], shared: Sequence[str], *, here: bool) -> str:
+    """Refuse documents that are missing, or that not all nodes see.
+
+    Args:
+        files: of an experiment, or folders of them.
+        shared: as for `require_shared`.
+        here: whether this is where they have to be; elsewhere, what is wrong is only said.
+
+    Raises:
+        InputError: one can't be read by the jobs.
+    """
+    missing = [path for path in files if not path.exists()]
+    if here:
+        if missing:
+            raise InputError(
+                where="corpus", found=f"no {missing[0]}", expected="files of documents, or folders of them",
+                fix="Correct the paths in the experiment file.",
+            )  # fmt: skip
+        require_shared(shared, {f"corpus.{number}": path for number, path in enumerate(files)})
+    remarks = {"not here": missing, "not on a shared disk": [path for path in files if not is_shared(path, shared)]}
+    return ", ".join(
+        f"{path}" + "".join(f", {remark}" for remark, paths in remarks.items() if path in paths) for path in files
+    )
 
 
 def checkpoints_fit(needed: Mapping[Path, int], *, here: bool) -> str:
@@ -46,8 +95,8 @@ def checkpoints_fit(needed: Mapping[Path, int], *, here: bool) -> str:
                 expected=f"{size / GIB:,.0f} GiB for checkpoints",
                 fix="Free some space, choose another disk, or lower checkpoint.keep.",
             )  # fmt: skip
-        short = "not " if size > free else ""
-        said.append(f"{size / GIB:,.1f} GiB, which {place} {short}has ({free / GIB:,.0f} free)")
+        enough = "which" if size <= free else "more than"
+        said.append(f"{size / GIB:,.1f} GiB, {enough} {place} has ({free / GIB:,.0f} free)")
     return ", ".join(said)
 
 

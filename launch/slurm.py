@@ -1,5 +1,6 @@
 """Slurm's own commands, and what they answer. What is refused by Slurm is told in its own words."""
 
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ UNKNOWN_JOB = "Invalid job id"
 class NoAnswerError(InputError):
     """Slurm could not be asked, which says nothing about what was to be asked."""
 
+    def __init__(self, found: str, *, fix: str = "Try again once `sinfo` answers."):
+        super().__init__(where="Slurm", found=found, expected="an answer", fix=fix)
+        self.found = found
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -28,14 +33,31 @@ class Partition:
     """Longest job; infinite without a limit."""
 
 
-def partitions() -> dict[str, Partition]:
-    """Name -> partition.
+def ask(command: Sequence[str], *, gone: str | None = None, patience: float = PATIENCE) -> str:
+    """What a command of Slurm's prints.
+
+    Args:
+        command: with its arguments.
+        gone: words with which it may fail: what it was asked for is no longer there.
+        patience: seconds to wait.
 
     Raises:
         NoAnswerError: there is no Slurm here, or it doesn't answer.
     """
+    done = _run(command, patience=patience)
+    if done.returncode and not (gone is not None and gone in done.stderr):
+        raise NoAnswerError(done.stderr.strip() or f"{command[0]} ended with status {done.returncode}")
+    return done.stdout
+
+
+def partitions() -> dict[str, Partition]:
+    """Name -> partition.
+
+    Raises:
+        NoAnswerError: as for `ask`.
+    """
     found: dict[str, Partition] = {}
-    for line in _ask(["sinfo", "--noheader", "--format=%R|%D|%l|%G"]).splitlines():  # one a kind of node
+    for line in ask(["sinfo", "--noheader", "--format=%R|%D|%l|%G"]).splitlines():  # one a kind of node
         name, nodes, limit, resources = line.split("|", 3)
         before = found.get(name, Partition(name, 0, 0, seconds_of(limit)))
         gpus = max(before.gpus_per_node, gpus_of(resources))
@@ -47,11 +69,11 @@ def states(ids: Sequence[str]) -> Mapping[str, str]:
     """Job -> its state (PENDING, RUNNING, ...), of those that Slurm still has in its queue; of an array, one task's.
 
     Raises:
-        NoAnswerError: as for `partitions`.
+        NoAnswerError: as for `ask`.
     """
     if not ids:
         return {}
-    answer = _ask(["squeue", "--noheader", f"--jobs={','.join(ids)}", "--format=%F|%T"], gone=UNKNOWN_JOB)
+    answer = ask(["squeue", "--noheader", f"--jobs={','.join(ids)}", "--format=%F|%T"], gone=UNKNOWN_JOB)
     return dict(line.split("|", 1) for line in answer.splitlines())
 
 
@@ -64,7 +86,7 @@ def require_free(run: Path, *, besides: str | None = None) -> None:
 
     Raises:
         InputError: it is used; the job is named.
-        NoAnswerError: as for `partitions`.
+        NoAnswerError: as for `ask`.
     """
     for job, state in states([job for job in jobs(run) if job != besides]).items():
         raise InputError(
@@ -80,7 +102,8 @@ def expected_start(script: Path) -> str:
     Raises:
         InputError: Slurm would refuse the script.
     """
-    return _sbatch("--test-only", str(script)).replace("sbatch: ", "").strip().splitlines()[-1]
+    said = _sbatch("--test-only", str(script)).splitlines()[-1].removeprefix("sbatch: ")
+    return re.sub(r"^Job \d+ to start at ", "", said)  # the number is of a job that will never be
 
 
 def submit(script: Path, options: Sequence[str] = ()) -> str:
@@ -115,34 +138,18 @@ def _sbatch(*arguments: str) -> str:
         reason = "; ".join(line.removeprefix("sbatch: error: ") for line in said.splitlines()) or "nothing"
         raise InputError(
             where=arguments[-1], found=f"a refusal of sbatch: {reason}", expected="a script that Slurm takes",
-            fix="Correct the cluster's file or --nodes; nothing was queued.",
+            fix="Nothing was queued. Correct the cluster's file or --nodes; `sinfo` tells which nodes are up.",
         )  # fmt: skip
     return said
 
 
-def _ask(command: Sequence[str], *, gone: str | None = None) -> str:
-    """What a command prints; nothing, if it fails with the words `gone`."""
-    done = _run(command)
-    if done.returncode == 0:
-        return done.stdout
-    if gone is not None and gone in done.stderr:
-        return ""
-    raise NoAnswerError(
-        where=command[0], found=done.stderr.strip() or f"status {done.returncode}", expected="an answer of Slurm's",
-        fix="Try again once `sinfo` answers.",
-    )  # fmt: skip
-
-
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[str], *, patience: float = PATIENCE) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False)
     except FileNotFoundError:
         raise NoAnswerError(
-            where=command[0], found="no such command", expected="Slurm's commands on this machine",
+            f"no {command[0]} on this machine",
             fix="Launch on a login node of the cluster, or add --dry-run to see the script only.",
-        ) from None  # fmt: skip
+        ) from None
     except subprocess.TimeoutExpired:
-        raise NoAnswerError(
-            where=command[0], found=f"no answer in {PATIENCE} s", expected="an answer of Slurm's",
-            fix="Try again once `sinfo` answers.",
-        ) from None  # fmt: skip
+        raise NoAnswerError(f"no answer of {command[0]} in {patience:.0f} s") from None

@@ -22,7 +22,9 @@ from data_tools.errors import InputError
 from data_tools.files import content_hash, locked, remove_artifact, whole_or_nothing, write_whole
 from launch import attempts, slurm
 from launch.attempt import SCRIPT, STOP, is_edited
+from launch.graph import MANIFEST
 from launch.job import RUN_FILE, Job, render, require_notice
+from launch.preflight import require_shared
 from launch.snapshot import keep_code
 from megatron_ext.config import RunConfig, as_dict
 from megatron_ext.config.cluster import ClusterConfig
@@ -51,6 +53,11 @@ def plan_job(run: Path, cluster: ClusterConfig, *, nodes: int | None) -> Job:
     )
     require_notice(job)
     return job
+
+
+def is_finished(run: Path, config: RunConfig) -> bool:
+    """Whether a run has taken all of its steps; one that is given more tokens has not."""
+    return (run / MANIFEST).exists() and (attempts.newest_step(run) or 0) >= config.steps
 
 
 def check(job: Job, config: RunConfig) -> None:
@@ -86,7 +93,7 @@ def check_folders(job: Job, config: RunConfig) -> None:
     Raises:
         InputError: as for `check`.
     """
-    _require_shared(job, config)
+    require_shared(job.cluster.shared, {"the run folder": job.run, **dict(_read_by(config))})
     before = attempts.submissions(job.run)
     if before and is_edited(before[-1]):
         raise InputError(
@@ -153,19 +160,6 @@ def keep(job: Job, config: RunConfig) -> None:
         (scratch / RUN_FILE).write_text(yaml.safe_dump(as_dict(config), sort_keys=False))
         (scratch / "cluster.yaml").write_text(yaml.safe_dump(as_dict(job.cluster), sort_keys=False))
         keep_code(scratch / "code")
-
-
-def _require_shared(job: Job, config: RunConfig) -> None:
-    if not job.cluster.shared:
-        return
-    roots = [Path(folder) for folder in job.cluster.shared]
-    for name, path in {"the run folder": job.run, **dict(_read_by(config))}.items():
-        place = path.absolute()
-        if not any(root == place or root in place.parents for root in roots):
-            raise InputError(
-                where=name, found=str(place), expected=f"a path in {', '.join(map(str, roots))}",
-                fix="Move it to a disk that all nodes see, or add its disk to `shared` in the cluster's file.",
-            )  # fmt: skip
 
 
 def _read_by(config: RunConfig) -> Iterable[tuple[str, Path]]:

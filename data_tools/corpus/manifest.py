@@ -18,13 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.errors import InputError
-from data_tools.files import SHARDS, content_hash, locked, remove_artifact, text_hash, whole_or_nothing, write_whole
+from data_tools.files import (
+    OTHERS_MAY_NEED,
+    SHARDS,
+    content_hash,
+    locked,
+    remove_artifact,
+    text_hash,
+    whole_or_nothing,
+    write_whole,
+)
 
 MANIFEST = "manifest.json"
 BUILDING = "building.json"
 """In a scratch folder: what its contents are being made from."""
-OTHERS_MAY_NEED = 60.0
-"""Seconds that another task of a Slurm array may take to empty a scratch folder."""
 NAMED_VERSIONS = (
     "numpy", "torch", "megatron-core", "gigatoken", "tokenizers", "sentencepiece", "sentence-transformers",
     "transformers", "faiss-cpu", "scann",

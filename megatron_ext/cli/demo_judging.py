@@ -52,6 +52,19 @@ def require_judging(config: "ExperimentConfig") -> None:
         )  # fmt: skip
 
 
+def judging_paths(config: "ExperimentConfig") -> dict[str, Path]:
+    """What stages will read to judge: key in the experiment's file -> path."""
+    judge, asked = config.quality.judge, config.evaluation
+    paths = {
+        "quality.judge.folder": judge and judge.folder,
+        "evaluation.offline_data": asked.offline_data if asked.benchmarks else None,
+        "mideval.threshold": config.mideval and config.mideval.threshold,
+    }
+    several = {"evaluation.tasks": asked.tasks, "quality.benchmarks": config.quality.benchmarks}
+    named = {f"{key} {path.name}": path for key, files in several.items() for path in files}
+    return {key: path for key, path in paths.items() if path is not None} | named
+
+
 def synthesize_into(demo: Demo, output: Path, *, documents: int | None, budget_tokens: int | None) -> dict[str, Any]:
     """Sample documents with the experiment's synthesizer; returns the counts."""
     from data_tools.synthesis.engines.choice import EngineChoice

@@ -1,5 +1,6 @@
 """The `launch` command: a run, or all stages of an experiment, as jobs of a cluster's. Parse, check, submit, print."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,6 +82,9 @@ def _launch_run(
             say(script)
             print_result(result, as_json=False)
         return
+    if submission.is_finished(job.run, config):
+        print_result(result | {"job": None, "state": "finished: nothing is queued"}, as_json=as_json)
+        return
     submission.check(job, config)
     submitted = submission.submit(job, config)
     queued = {
@@ -88,6 +92,7 @@ def _launch_run(
         "start": submitted.expected_start,
     }  # fmt: skip
     print_result(queued | result, as_json=as_json)
+    _how_to_watch(job.run, as_json=as_json)
 
 
 def _launch_experiment(
@@ -96,8 +101,9 @@ def _launch_experiment(
 ) -> None:  # fmt: skip
     from launch import experiment
     from launch.job import Job
+    from launch.preflight import documents_readable, require_shared
     from megatron_ext.cli.demo import describe
-    from megatron_ext.cli.demo_judging import require_judging
+    from megatron_ext.cli.demo_judging import judging_paths, require_judging
     from megatron_ext.cli.demo_runs import RUNS, Demo, planned_run
     from megatron_ext.cli.demo_stages import stages_of
     from megatron_ext.cli.launch_estimates import arms, stage_costs
@@ -114,14 +120,20 @@ def _launch_experiment(
     _require_trainable(plan, runs, jobs)
     if plan.jobs and not dry_run:
         require_judging(config)
-    if "clean" in plan.jobs and not dry_run:
-        _require_documents(config.corpus)
+        require_shared(cluster.shared, judging_paths(config))
+    require_shared(cluster.shared, {"the experiment's folder": plan.folder})
+    read = {}
+    if "clean" in plan.jobs:
+        read["documents"] = documents_readable(config.corpus, cluster.shared, here=not dry_run)
+    if "embeddings" in plan.jobs:
+        read["embedding_model"] = _found_model(config.pairing.embedding_model, cluster)
     if verify:
         for name in jobs:
             _verify(runs[name])
     costs = stage_costs(plan, config, runs, cluster)
     result = {"folder": str(plan.folder), "stages": costs, **arms(demo, runs, costs)}
-    result |= {"preflight": _preflight({name: runs[name] for name in jobs}, jobs, cluster, verdicts, here=not dry_run)}
+    told = _preflight({name: runs[name] for name in jobs}, jobs, cluster, verdicts, here=not dry_run)
+    result |= {"preflight": read | told}
     if not dry_run and plan.jobs:
         experiment.check(plan, runs)
         ids = experiment.submit(plan, config, runs, cluster, settings=settings)
@@ -129,6 +141,13 @@ def _launch_experiment(
         for name in plan.jobs:
             costs[name]["state"] = f"job {ids[name]}"
     print_result(result, as_json=True) if as_json else _show(plan, result)
+    if plan.jobs and not dry_run:
+        _how_to_watch(plan.folder, as_json=as_json)
+
+
+def _how_to_watch(folder: Path, *, as_json: bool) -> None:
+    if not as_json:
+        say(f"\nHow it is doing: megatron-ext status {shlex.quote(str(folder))}")
 
 
 def _show(plan: "Plan", result: Mapping[str, Any]) -> None:
@@ -146,7 +165,10 @@ def _show(plan: "Plan", result: Mapping[str, Any]) -> None:
         say(f"  {name}: " + ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in arm.items()))
     besides = ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in result["sbp_besides"].items())
     say(f"  sbp takes besides, outside of this match: {besides}\n")
-    print_result(result["preflight"], as_json=False)
+    if plan.jobs:
+        print_result(result["preflight"], as_json=False)
+    else:
+        say("All of it is done, or has a job: nothing is queued.")
 
 
 def _short(value: Any) -> str:
@@ -166,15 +188,24 @@ def _require_trainable(plan: "Plan", runs: Mapping[str, "RunConfig"], jobs: Mapp
             check_data(runs[name])
 
 
-def _require_documents(files: tuple[Path, ...]) -> None:
-    from data_tools.errors import InputError
+def _found_model(name: str, cluster: "ClusterConfig") -> str:
+    """An embedding model, and whether it is on this machine; the hub's are looked for where the jobs will look."""
+    from huggingface_hub import try_to_load_from_cache
 
-    missing = next((path for path in files if not path.exists()), None)
-    if missing is not None:
-        raise InputError(
-            where="corpus", found=f"no {missing}", expected="files of documents, or folders of them",
-            fix="Correct the paths in the experiment file.",
-        )  # fmt: skip
+    from data_tools.steps.embedders import PACKAGED
+    from launch.preflight import require_shared
+
+    if name == PACKAGED:
+        return name
+    if Path(name).is_dir():
+        require_shared(cluster.shared, {"pairing.embedding_model": Path(name)})
+        return name
+    home = cluster.environment.get("HF_HOME")
+    try:
+        found = try_to_load_from_cache(name, "config.json", cache_dir=Path(home, "hub") if home else None)
+    except ValueError:  # no name that the hub could have
+        found = None
+    return name if isinstance(found, str) else f"{name}, not on this machine: `hf download {name}`"
 
 
 def _preflight(

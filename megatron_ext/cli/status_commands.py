@@ -96,13 +96,17 @@ def _screen(seen: Seen) -> Any:
     table = Table(*COLUMNS, title=time.strftime("%Y-%m-%d %H:%M:%S"), title_justify="left")
     for run in seen.runs:
         table.add_row(*_row(run, folder))
-    finished = {run.run for run in seen.runs if run.state == "finished"}
     jobs = Table(*JOB_COLUMNS)
     lines = [line for run in seen.runs for line in _remarks(run, folder)]
+    runs, finished = {run.run for run in seen.runs}, {run.run for run in seen.runs if run.state == "finished"}
+    made = [job.name for job in seen.jobs if job.done and job.state in (NOT_QUEUED, None)]
+    lines += [f"Done: {', '.join(made)}"] if made else []
     for (name, state), alike in _alike(seen.jobs).items():
-        if state == NOT_QUEUED and name not in {run.run for run in seen.runs}:
-            lines.append(f"{name}: job {alike[0].id} has left the queue")
-        elif name not in finished:
+        if name in finished or name in made:
+            continue
+        if state == NOT_QUEUED:
+            lines.append(_gone(alike[0], folder))
+        if state != NOT_QUEUED or name in runs:
             for job in alike if len(alike) <= MOST_MEMBERS else alike[:1]:
                 jobs.add_row(*_job_row(job, folder))
             if len(alike) > MOST_MEMBERS:
@@ -111,6 +115,12 @@ def _screen(seen: Seen) -> Any:
         lines.append(f"The queue could not be asked: {seen.queue_problem}")
     # Text: what others have said may hold brackets, which would be taken for marks.
     return Group(*([table] if seen.runs else []), *([jobs] if jobs.rows else []), *map(Text, lines))
+
+
+def _gone(job: "JobStatus", folder: Path) -> str:
+    """Of a job that has left the queue, and whose work isn't done."""
+    log = f"its log: {job.log}" if job.log else "it has printed nothing"
+    return f"{_relative(job.name, folder)}: job {job.id} has left the queue; {log}"
 
 
 def _alike(jobs: "list[JobStatus]") -> "dict[tuple[str, str | None], list[JobStatus]]":

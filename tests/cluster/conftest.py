@@ -4,12 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import ceil
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pytest
@@ -19,10 +17,20 @@ from tests.cluster.slurm_cluster import SlurmCluster, missing_programs
 from tests.support import ROOT, losses, make_corpus, run_settings, start
 
 JOB_SECONDS = 600.0
-SHORT = 40
-"""Steps of a run that is to be interrupted by what happens to it, not by the clock."""
-SIGNALLED_EARLY = 40
-"""Seconds before the limit at which Slurm may send a signal that is asked for 5 s before: it looks every 30 s."""
+STEPS = 40
+NOTICE = 12
+"""Seconds before its time limit at which a run is told to save."""
+EARLY = 35
+"""Seconds by which Slurm may tell it earlier: it looks every 30 s."""
+UNDISTURBED = "undisturbed"
+SLOWLY = """
+def learning_rate(config, step, before=learning_rate):
+    import os, time
+
+    time.sleep({seconds} if os.path.exists({sign!r}) else 0)
+    return before(config, step)
+"""
+"""A step takes longer as long as there is a sign: so a run is still at work when what is to befall it does."""
 
 
 @dataclass
@@ -56,11 +64,23 @@ class Launcher:
             cwd=ROOT, env=self.cluster.environment, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
-    def launch(self, name: str, settings: dict[str, Any], **cluster: Any) -> tuple[str, Path]:
-        """(the job's id, the run folder), once it is queued."""
+    def launch(
+        self, name: str, settings: dict[str, Any], *, slow: float = 0, setup: Sequence[str] = (), **cluster: Any
+    ) -> tuple[str, Path]:
+        """(the job's id, the run folder), once it is queued. Each step takes `slow` seconds more until `hurry`."""
+        if slow:
+            sign, code = self.place / f"{name}.slow", self.place / f"{name}.py"
+            sign.touch()
+            code.write_text(SLOWLY.format(seconds=slow, sign=str(sign)))
+            setup = [*setup, f'cat "{code}" >> "$submission/code/megatron_ext/training/schedule.py"']
+        cluster |= {"setup": list(setup)}
         done = self.call(name, settings, "--json", **cluster)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)["job"], self.place / name
+
+    def hurry(self, run: Path) -> None:
+        """From now on the run's steps take no longer than they need."""
+        run.with_name(f"{run.name}.slow").unlink()
 
     def wait_for_events(self, run: Path, name: str, count: int = 1, *, seconds: float = JOB_SECONDS) -> None:
         """Until the run's record has so many events of a name."""
@@ -95,7 +115,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """A Slurm of two nodes."""
     missing = missing_programs()
     if missing:
-        pytest.skip(f"no {', '.join(missing)} here: apt-get install slurm-wlm munge, or `make test-cluster`")
+        pytest.skip(f"no {', '.join(missing)} here: `make test-cluster` installs them")
     if os.geteuid() != 0:
         pytest.skip("Slurm's daemons are started as root here, so that jobs may be run by anybody")
     with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
@@ -116,26 +136,18 @@ def _no_job_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(launcher: Launcher) -> Callable[[int], list[float]]:
-    """steps -> the losses of a run of so many steps that nothing has interrupted."""
-
-    @cache
-    def losses_of(steps: int) -> list[float]:
-        run = launcher.place / f"undisturbed {steps}"
-        process = start(run, launcher.settings(steps=steps), processes=2)
-        printed, _ = process.communicate(timeout=2 * JOB_SECONDS)
-        assert process.returncode == 0, printed
-        return losses(run)
-
-    return losses_of
+def undisturbed(launcher: Launcher) -> list[float]:
+    """The losses of a run of so many STEPS that nothing has interrupted."""
+    run = launcher.place / UNDISTURBED
+    process = start(run, launcher.settings(steps=STEPS), processes=2)
+    printed, _ = process.communicate(timeout=JOB_SECONDS)
+    assert process.returncode == 0, printed
+    return losses(run)
 
 
 @pytest.fixture(scope="session")
-def limit(launcher: Launcher, undisturbed: Callable[[int], list[float]]) -> tuple[int, int]:
-    """(minutes in which a run here surely begins to train, steps that take longer). Slurm counts whole minutes."""
-    undisturbed(SHORT)
-    run = launcher.place / f"undisturbed {SHORT}"
-    steps = events(run, "step")
-    startup = steps[0]["time"] - run.with_suffix(".yaml").stat().st_mtime
-    minutes = ceil((1.5 * startup + SIGNALLED_EARLY) / 60)
-    return minutes, round(60 * minutes / median(step["seconds"] for step in steps))
+def minutes(launcher: Launcher, undisturbed: list[float]) -> int:
+    """A time limit before whose notice a run surely begins to train here. Slurm counts whole minutes."""
+    run = launcher.place / UNDISTURBED
+    startup = events(run, "step")[0]["time"] - run.with_suffix(".yaml").stat().st_mtime
+    return ceil((1.5 * startup + NOTICE + EARLY) / 60)

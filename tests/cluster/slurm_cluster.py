@@ -222,7 +222,9 @@ def _free_ports(count: int) -> range:
 def main() -> None:
     """A cluster to play with."""
     if missing := missing_programs():
-        sys.exit(f"missing: {', '.join(missing)}. On Debian and Ubuntu: apt-get install slurm-wlm munge")
+        sys.exit(f"missing: {', '.join(missing)}. On Debian and Ubuntu, as root: make slurm")
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has started it in the background
+        signal.signal(number, signal.default_int_handler)
     with SlurmCluster(Path(sys.argv[1]).absolute()) as cluster:
         print(f"export SLURM_CONF={cluster.conf}", flush=True)
         with suppress(KeyboardInterrupt):

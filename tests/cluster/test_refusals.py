@@ -61,6 +61,6 @@ def test_a_script_that_a_person_submits_by_hand_does_not_start_beside_the_job_of
 def test_what_is_printed_tells_job_folder_start_and_cost(launcher):
     done = launcher.call("told", launcher.settings(steps=30, checkpoint={"every": 10}), options=["--hold"])
     assert done.returncode == 0, done.stderr
-    for line in ("job: ", f"run: {launcher.place / 'told'}", "to start at", "flops: ", "checkpoint_every: 10"):
+    for line in ("job: ", f"run: {launcher.place / 'told'}", "start: 20", "flops: ", "checkpoint_every: 10"):
         assert line in done.stdout
     assert subprocess.run(["bash", "-n", str(launcher.place / "told" / "launch" / "0001" / "job.sh")]).returncode == 0

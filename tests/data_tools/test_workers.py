@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -126,6 +129,20 @@ def test_two_tasks_that_end_together_do_not_make_the_output_twice(tmp_path):
     first.close()
     assert squares(run_shards(square, range(2), tmp_path, second)) == [0, 1]
     second.close()
+
+
+def test_tasks_of_an_array_that_start_at_once_keep_what_the_others_have_finished(tmp_path):
+    def task(number, scratch, start):
+        start.wait()
+        with suppress(OthersAtWork):
+            run_shards(square, range(8), scratch, Team(task=number, tasks=8))
+
+    with ThreadPoolExecutor(8) as threads:
+        for attempt in range(10):
+            scratch, start = tmp_path / str(attempt), Barrier(8)
+            for done in [threads.submit(task, number, scratch, start) for number in range(8)]:
+                done.result()
+            assert all((folder_of(scratch, number) / "done.json").exists() for number in range(8))
 
 
 def test_an_array_with_gaps_is_refused(monkeypatch):

@@ -11,7 +11,7 @@ from launch import preflight
 from launch.experiment import plan_experiment
 from launch.graph import Stage, draw, unfinished
 from launch.stage import render, sbatch_options
-from megatron_ext.cli.demo_stages import STAGES
+from megatron_ext.cli.demo_stages import stages_of
 from megatron_ext.cli.main import main
 from megatron_ext.config import load_cluster, load_experiment
 from tests.support import ROOT
@@ -19,7 +19,7 @@ from tests.support import ROOT
 EXPERIMENTS = ROOT / "configs" / "experiments"
 H100 = ROOT / "configs" / "clusters" / "h100_infiniband.yaml"
 LUSTRE = "/lustre/no such experiment"
-OF_DEMO = {name: stage for name, (_, stage) in STAGES.items()}
+OF_DEMO = stages_of(load_experiment(EXPERIMENTS / "demo.yaml"))
 FORK = {
     "corpus": Stage("a"), "long": Stage("b", ("corpus",)), "short": Stage("c", ("corpus",)),
     "page": Stage("d", ("long", "short"), outputs=("page.html",)),
@@ -126,10 +126,54 @@ def test_a_run_that_needs_more_memory_than_a_gpu_has_is_refused_and_one_that_fit
 def test_runs_share_the_space_of_their_disk(tmp_path):
     free = 10**15
     half = {tmp_path / "a": free // 2}
-    assert "not has" in preflight.checkpoints_fit(half, here=False)
+    assert "more than" in preflight.checkpoints_fit(half, here=False)
     with pytest.raises(InputError, match="for checkpoints"):
         preflight.checkpoints_fit(half | {tmp_path / "b": free}, here=True)
     assert "has (" in preflight.checkpoints_fit({tmp_path / "a": 1, tmp_path / "b": 1}, here=True)
+
+
+def test_documents_that_are_missing_or_that_not_all_nodes_see_are_refused_and_in_a_dry_run_told(tmp_path, capsys):
+    settings = yaml.safe_load((EXPERIMENTS / "demo.yaml").read_text())
+    settings["model"] = str(ROOT / "configs" / "models" / "tiny.yaml")
+    shared, elsewhere = tmp_path / "shared", tmp_path / "elsewhere.jsonl"
+    shared.mkdir()
+    described = yaml.safe_load(H100.read_text()) | {"shared": [str(shared)], "gpus_per_node": 1, "nodes": 1}
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(described))
+
+    def launch(*corpus: Path, folder: Path = shared / "x", dry_run: bool = False) -> tuple[int, str]:
+        file = tmp_path / "experiment.yaml"
+        file.write_text(yaml.safe_dump(settings | {"corpus": [str(path) for path in corpus]}))
+        options = ["--cluster", str(tmp_path / "cluster.yaml"), *(["--dry-run"] if dry_run else [])]
+        status = main(["launch", str(file), str(folder), *options])
+        return status, "".join(capsys.readouterr())
+
+    assert launch(elsewhere)[0] == 2
+    assert f"corpus: found no {elsewhere}" in launch(elsewhere)[1]
+    assert f"documents: {elsewhere}, not here, not on a shared disk" in launch(elsewhere, dry_run=True)[1]
+    elsewhere.touch()
+    (shared / "here.jsonl").touch()
+    assert f"corpus.1: found {elsewhere}, expected a path in {shared}" in launch(shared / "here.jsonl", elsewhere)[1]
+    assert "documents: " + str(shared / "here.jsonl") + "\n" in launch(shared / "here.jsonl", dry_run=True)[1]
+    outside = launch(shared / "here.jsonl", folder=shared / ".." / "x")[1]
+    assert f"found {tmp_path / 'x'}" in outside
+    assert "expected a path in" in outside
+
+
+def test_an_embedding_model_that_was_not_downloaded_is_told_before_its_job_looks_for_it(tmp_path, capsys):
+    described = yaml.safe_load(H100.read_text())
+    described["environment"]["HF_HOME"] = str(tmp_path / "hf")
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(described))
+    arguments = ["launch", str(EXPERIMENTS / "sbp_1t.yaml"), LUSTRE, "--cluster", str(tmp_path / "cluster.yaml")]
+    name = "Qwen/Qwen3-Embedding-0.6B"
+    assert main([*arguments, "--dry-run"]) == 0
+    assert f"embedding_model: {name}, not on this machine: `hf download {name}`\n" in capsys.readouterr().out
+    repository = tmp_path / "hf" / "hub" / f"models--{name.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("abc")
+    (repository / "snapshots" / "abc").mkdir(parents=True)
+    (repository / "snapshots" / "abc" / "config.json").touch()
+    assert main([*arguments, "--dry-run"]) == 0
+    assert f"embedding_model: {name}\n" in capsys.readouterr().out
 
 
 def test_a_run_longer_than_its_time_limit_is_started_several_times():
@@ -153,6 +197,20 @@ def test_a_board_that_cannot_be_reached_is_told(monkeypatch):
     assert preflight.wandb_says("offline") == "offline"
 
 
+def test_a_launch_while_jobs_still_wait_for_one_that_has_failed_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "x" / "launch").mkdir(parents=True)
+    graph = {"settings": "s", "stages": {"clean": {"job": "7"}, "split": {"job": "8"}}}
+    (tmp_path / "x" / "launch" / "graph.json").write_text(json.dumps(graph))
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/bash\necho '8|PENDING'\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(InputError, match="found job 8, which waits for a job of stage clean that has failed"):
+        planned(EXPERIMENTS / "sbp_1t.yaml", tmp_path)
+    finish(tmp_path / "x", "clean")
+    assert planned(EXPERIMENTS / "sbp_1t.yaml", tmp_path).live == {"split": "8"}
+
+
 def test_what_was_launched_elsewhere_can_be_seen_where_there_is_no_slurm_and_is_not_launched_again(
     tmp_path, monkeypatch
 ):
@@ -162,5 +220,5 @@ def test_what_was_launched_elsewhere_can_be_seen_where_there_is_no_slurm_and_is_
     config, cluster = load_experiment(EXPERIMENTS / "sbp_1t.yaml"), load_cluster(H100)
     plan = plan_experiment(config, tmp_path / "x", cluster, OF_DEMO, nodes=None, settings="s", dry_run=True)
     assert list(plan.jobs) == list(OF_DEMO)
-    with pytest.raises(InputError, match="no such command"):
+    with pytest.raises(InputError, match="no squeue on this machine"):
         plan_experiment(config, tmp_path / "x", cluster, OF_DEMO, nodes=None, settings="s")

@@ -191,6 +191,14 @@ def test_without_slurm_a_launch_is_refused_and_told_of_the_dry_run(job, monkeypa
         slurm.partitions()
 
 
+def test_a_slurm_that_does_not_answer_is_given_up_in_time():
+    with pytest.raises(slurm.NoAnswerError, match="no answer of sleep in 1 s"):
+        slurm.ask(["sleep", "9"], patience=1)
+    with pytest.raises(slurm.NoAnswerError, match="ls ended with|cannot access"):
+        slurm.ask(["ls", "/nowhere"])
+    assert slurm.ask(["ls", "/nowhere"], gone="/nowhere") == ""
+
+
 def test_a_jobs_nodes_and_ranks_multiply(job):
     assert job().ranks == 8
     assert dataclasses.replace(job(ranks_per_node=2), nodes=3).ranks == 6

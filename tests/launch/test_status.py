@@ -260,6 +260,31 @@ def test_an_array_of_many_members_takes_two_lines_of_the_screen(run, queue, caps
     assert "report: job 14 has left the queue" in screen
 
 
+def test_of_jobs_that_have_left_the_queue_it_is_told_which_stages_are_done_and_where_the_others_have_printed(
+    run, queue, capsys
+):
+    experiment = run.parents[1]
+    submit(run, "12")
+    (run / "launch" / "0001" / "12.log").touch()
+    (experiment / "launch" / "0001").mkdir(parents=True)
+    for file in ("pairs.13_0.log", "pairs.13_1.log"):
+        (experiment / "launch" / "0001" / file).touch()
+    (experiment / "report.html").touch()
+    logs = f"{experiment}/launch/0001"
+    graph = {"stages": {
+        "pairs": {"job": "13", "outputs": ["pairs"], "log": f"{logs}/pairs.13_%a.log"},
+        "evaluation": {"job": "14", "outputs": ["evaluation"], "log": f"{logs}/evaluation.14.log"},
+        "report": {"job": "15", "outputs": ["report.html"], "log": f"{logs}/report.15.log"},
+    }}  # fmt: skip
+    (experiment / "launch" / "graph.json").write_text(json.dumps(graph))
+    queue()
+    screen = seen(experiment, capsys)[1].replace("\n", "")
+    assert "Done: report" in screen
+    assert f"pairs: job 13 has left the queue; its log: {logs}/pairs.13_*.log" in screen
+    assert "evaluation: job 14 has left the queue; it has printed nothing" in screen
+    assert f"job 12 has left the queue; its log: {run}/launch/0001/12.log" in screen
+
+
 def test_a_folder_without_runs_is_refused(tmp_path, capsys):
     with pytest.raises(InputError, match="no run"):
         runs_below(tmp_path)
