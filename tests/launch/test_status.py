@@ -32,6 +32,7 @@ def run(tmp_path: Path) -> Path:
 
 def write(folder: Path, *, first: int, last: int, ending: str | None = None, **changes: float) -> None:
     """One start of a run: steps first + 1 to last."""
+    time.sleep(0.002)  # times are told to milliseconds, and what came before has to be earlier
     config = run_from_dict(run_settings(Path("corpus"), steps=STEPS), where="test")
     tracker = Tracker(folder, config, run_id="id", active=True)
     tracker.event("start", step=first, steps=STEPS, ranks=1, plan="p")
@@ -41,6 +42,7 @@ def write(folder: Path, *, first: int, last: int, ending: str | None = None, **c
     if ending:
         tracker.event(ending, step=last, **({"signal": "SIGUSR1"} if ending == "stopped" else {}))
     tracker.close()
+    time.sleep(0.002)
 
 
 def test_a_running_run_has_its_step_tokens_speed_and_time_left(run):
