@@ -48,6 +48,7 @@ class Settings:
     benchmarks: tuple[Path, ...] = ()
     judge: EngineChoice | None = None
     judge_by: By = "answer"
+    """Whether the judge writes its verdicts, or the likeliest is taken."""
     templates: tuple[tuple[str, str], ...] = ()
     """Measure -> file of a prompt of the user's own."""
     sample: int = 1000

@@ -176,6 +176,8 @@ def _show(folder: Path, *, as_json: bool) -> None:
             for name, found in report["measures"].items()
         ]
         _table(["measure", "here", "95% interval", "of", *COLUMNS], rows)
+        if judge := report["judge"]:
+            say(f"Judged by {judge['model']}, by {judge['by']}: {shown(judge['judged'])} documents")
         say(f"Written: {folder / PAGE}")
     verdict = report["verdict"]
     if verdict is None:
