@@ -91,9 +91,11 @@ class LocalEngine:
         return [(request, self._answer(row, got)) for (request, row), got in zip(batch, written, strict=True)]
 
     def _weighed(self, batch: list[tuple[Request, Row]]) -> list[tuple[Request, Answer | Unanswered]]:
-        logprobs = weigh(self._model, [row for _, row in batch])
+        """Each prompt once: what is asked without any text is the same for all documents."""
+        alike = {(request.prompt, request.choices): row for request, row in batch}
+        found = dict(zip(alike, weigh(self._model, list(alike.values())), strict=True))
         return [
-            (request, weighed(got, len(row.prompt))) for (request, row), got in zip(batch, logprobs, strict=True)
+            (request, weighed(found[request.prompt, request.choices], len(row.prompt))) for request, row in batch
         ]
 
     def _answer(self, row: Row, written: Written) -> Answer:
