@@ -105,12 +105,10 @@ def verdicts(
 def answered(choice: EngineChoice, requests: list[Request]) -> dict[str, Answer]:
     """Answers by the id of their request."""
     engine, found = choice.open(), dict[str, Answer]()
-    waiting = {request.id: request for request in requests}
-    open_ones = list(waiting.values())
-    under_way = 0
-    while open_ones or under_way:
-        while open_ones and under_way < engine.capacity:
-            engine.submit(open_ones.pop())
+    waiting, under_way = list({request.id: request for request in requests}.values()), 0
+    while waiting or under_way:
+        while waiting and under_way < engine.capacity:
+            engine.submit(waiting.pop())
             under_way += 1
         for request, answer in engine.collect():
             under_way -= 1
