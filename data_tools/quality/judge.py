@@ -3,23 +3,32 @@
 An answer counts if its last line is `Verdict: WORD` with a word of the criterion, and no other line gives another one.
 Any other is counted as unparsable and left out of the share. Templates may be edited as long as they ask for that line.
 
-Source: Synthetic Bootstrapped Pretraining, section 4.2 and appendices B.2 and B.3: what is asked, not its words.
+A model that is too small to keep to that judges by likelihood: the verdict is the line that gains most in
+log-probability from the texts, over the same prompt with nothing in their place. Without that comparison such a model
+says the same of all texts.
+
+Sources: Synthetic Bootstrapped Pretraining, section 4.2 and appendices B.2 and B.3 (what is asked, not its words); Zhao
+et al. 2021, Calibrate before use, and Holtzman et al. 2021, Surface form competition (the gain over an empty prompt).
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from data_tools.errors import InputError
 from data_tools.intervals import wilson
 from data_tools.quality.asking import Asking, source_text
 from data_tools.synthesis.recipe import Draft, Prompt, Seed, Steps
-from data_tools.synthesis.requests import Sampling
+from data_tools.synthesis.requests import Answer, Ask, Sampling
 
 VERDICT = re.compile(r"[\s*_#>`-]*verdict[*_`]*\s*:[\s*_`]*(?P<word>[a-z]+)[\s*_`.]*", re.IGNORECASE)
+By = Literal["answer", "likelihood"]
+"""How a verdict comes about: written by the model, or found by how likely it is."""
 UNPARSABLE, REFUSED = "unparsable", "refused"
 SHOWN = 5
 """Answers of each verdict that are kept for the page."""
@@ -36,6 +45,25 @@ class Criterion:
     """The verdict whose share is the measure."""
     compares: bool
     """Whether the source is shown too."""
+    by: By = "answer"
+
+    def asks(self, sampling: Sampling, *, document: str, source: str) -> list[Ask]:
+        """The question about a document; by likelihood, how likely its verdicts are, and are without the texts."""
+        asked = self._ask(sampling, document, source)
+        if self.by == "answer":
+            return [asked]
+        lines = tuple(f"Verdict: {word}" for word in self.verdicts)
+        return [replace(asked, choices=lines), replace(self._ask(sampling, "", ""), choices=lines, index=1)]
+
+    def draft(self, answers: Sequence[Answer]) -> Draft:
+        """What was answered; by likelihood, what each verdict gains in nats, and then the one that gains most."""
+        refused = next((answer for answer in answers if answer.finish == "refused"), None)
+        if refused or self.by == "answer":
+            return Draft.of(refused or answers[0])
+        asked, without = (json.loads(answer.text) for answer in answers)
+        gains = [after - before for after, before in zip(asked, without, strict=True)]
+        lines = [f"{word} {gain:+.3f}" for word, gain in zip(self.verdicts, gains, strict=True)]
+        return Draft(text="\n".join([*lines, f"Verdict: {self.verdicts[gains.index(max(gains))]}"]))
 
     def verdict(self, answer: str) -> str | None:
         """What an answer says; None if that can't be told."""
@@ -47,6 +75,9 @@ class Criterion:
         [word] = words
         return word if word in self.verdicts else None
 
+    def _ask(self, sampling: Sampling, document: str, source: str) -> Ask:
+        return self.template.ask(sampling, document=document, **({"source": source} if self.compares else {}))
+
 
 VERDICTS = {
     "non_factual": (("unverifiable", "correct", "wrong"), "wrong", False),
@@ -56,16 +87,20 @@ VERDICTS = {
 }
 """Measure -> verdicts, the one that is counted, whether the source is compared."""
 
-PACKAGED = {measure: f"judge-{measure.removesuffix('_judged').replace('_', '-')}" for measure in VERDICTS}
-"""Measure -> name of its template among those of `synth templates`."""
+
+def packaged(measure: str, by: By) -> str:
+    """Name of the template of a measure among those of `synth templates`: what is weighed is asked for shortly."""
+    name = f"judge-{measure.removesuffix('_judged').replace('_', '-')}"
+    return name if by == "answer" else f"{name}-short"
 
 
-def criteria(*, pairs: bool, templates: Mapping[str, str] | None = None) -> tuple[Criterion, ...]:
+def criteria(*, pairs: bool, templates: Mapping[str, str] | None = None, by: By = "answer") -> tuple[Criterion, ...]:
     """What is asked.
 
     Args:
         pairs: whether the source is known.
         templates: measure -> file of a template of one's own, or name of a packaged one.
+        by: how verdicts come about.
 
     Raises:
         InputError: there is no such measure, or a template can't be used.
@@ -80,9 +115,11 @@ def criteria(*, pairs: bool, templates: Mapping[str, str] | None = None) -> tupl
     for measure, (verdicts, fault, compares) in VERDICTS.items():
         if compares and not pairs:
             continue
-        prompt = Prompt.of(templates.get(measure, PACKAGED[measure]))
+        prompt = Prompt.of(templates.get(measure, packaged(measure, by)))
         prompt.needs("document", *(["source"] if compares else []))
-        found.append(Criterion(measure=measure, template=prompt, verdicts=verdicts, fault=fault, compares=compares))
+        found.append(
+            Criterion(measure=measure, template=prompt, verdicts=verdicts, fault=fault, compares=compares, by=by)
+        )
     return tuple(found)
 
 
@@ -102,11 +139,9 @@ class Judging:
 
     def write(self, seed: Seed) -> Steps:
         source = source_text(self.corpus, self.source, seed.number) if self.source else ""
-        answers = yield [
-            each.template.ask(self.sampling, document=seed.text, **({"source": source} if each.compares else {}))
-            for each in self.asked
-        ]
-        return [Draft.of(answer) for answer in answers]
+        asks = [each.asks(self.sampling, document=seed.text, source=source) for each in self.asked]
+        answers = iter((yield [ask for own in asks for ask in own]))
+        return [each.draft(list(islice(answers, len(own)))) for each, own in zip(self.asked, asks, strict=True)]
 
 
 @dataclass

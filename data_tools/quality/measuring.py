@@ -17,7 +17,7 @@ from data_tools.lines import write_lines
 from data_tools.quality import duplicates
 from data_tools.quality.asking import Asking
 from data_tools.quality.documents import opened
-from data_tools.quality.judge import Criterion, judged
+from data_tools.quality.judge import By, Criterion, judged
 from data_tools.quality.measures import FLAGGED, ITEMS_FOUND, LENGTHS, OVERLAPS, Rules, Shard
 from data_tools.quality.overlap import BENCHMARK, HELDOUT, Index, counted, items_of, write_index
 from data_tools.quality.self_bleu import groups_of
@@ -47,6 +47,8 @@ class Settings:
     heldout: Path | None = None
     benchmarks: tuple[Path, ...] = ()
     judge: EngineChoice | None = None
+    judge_by: By = "answer"
+    """Whether the judge writes its verdicts, or the likeliest is taken."""
     templates: tuple[tuple[str, str], ...] = ()
     """Measure -> file of a prompt of the user's own."""
     sample: int = 1000
@@ -112,7 +114,11 @@ def measure(
     if asking is not None:
         verdicts, answers = judged(asking, settings.source, asked, judging)
         shares |= verdicts
-        report["judge"] = {"model": asking.model[0], "hash": asking.model[1], "sample": settings.sample}
+        name, content = asking.model
+        report["judge"] = {
+            "model": name, "hash": content, "sample": settings.sample, "judged": min(settings.sample, len(documents)),
+            "by": settings.judge_by,
+        }  # fmt: skip
         write_lines(scratch / ANSWERS, answers)
     shutil.rmtree(items, ignore_errors=True)
     return report | {"measures": shares | _spread(report, scores)}

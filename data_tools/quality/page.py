@@ -9,6 +9,7 @@ from typing import Any
 from data_tools.files import write_whole
 from data_tools.lines import read_lines
 from data_tools.quality.documents import Documents, opened
+from data_tools.quality.judge import VERDICTS
 from data_tools.quality.measures import FLAGGED
 from data_tools.quality.measuring import ANSWERS, DUPLICATES
 
@@ -62,7 +63,7 @@ def write_quality_page(folder: Path, report: dict[str, Any], corpus: Path, sourc
         "quality_page.html.j2", report=report, columns=COLUMNS, paper=paper, says=SAYS,
         widest=max(row["documents"] for row in report["lengths"]["histogram"]),
         samples=list(_flagged(folder, report, documents, origins)),
-        answers=[row | {"text": _short(documents.text(row["number"]))} for row in _some(answers)],
+        answers=list(_some(answers, documents, origins)),
     )  # fmt: skip
     write_whole(folder / PAGE, page)
 
@@ -87,8 +88,8 @@ def _flagged(
             wanted[row["measure"]] -= 1
             rows.append(row)
     for row in sorted(rows, key=lambda row: list(SAYS).index(row["measure"])):
-        beside = "" if origins is None else origins.text(int(documents.sources[row["number"]]))  # type: ignore[index]
-        yield row | {"text": _short(documents.text(row["number"])), "title": "source", "beside": _short(beside)}
+        beside = _source(documents, origins, row["number"])
+        yield row | {"text": _short(documents.text(row["number"])), "title": "source", "beside": beside}
     for place, row in enumerate(read_lines(folder / DUPLICATES)):
         if place == SHOWN:
             break
@@ -96,13 +97,26 @@ def _flagged(
         yield row | texts | {"measure": "duplicate", "detail": f"like {row['like']}", "title": row["like"]}
 
 
-def _some(answers: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _some(
+    answers: Sequence[Mapping[str, Any]], documents: Documents, origins: Documents | None
+) -> Iterator[dict[str, Any]]:
+    """The first answers of each verdict, with what they are about."""
     seen = Counter[tuple[str, str]]()
     for row in answers:
         kind = row["measure"], row["verdict"]
         seen[kind] += 1
         if seen[kind] <= SHOWN:
-            yield dict(row)
+            yield {
+                **row, "text": _short(documents.text(row["number"])),
+                "beside": _source(documents, origins, row["number"]) if VERDICTS[row["measure"]][2] else "",
+            }  # fmt: skip
+
+
+def _source(documents: Documents, origins: Documents | None, number: int) -> str:
+    """The beginning of what a document was made of; nothing where that isn't known."""
+    if origins is None or documents.sources is None:
+        return ""
+    return _short(origins.text(int(documents.sources[number])))
 
 
 def _short(text: str) -> str:

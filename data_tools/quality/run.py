@@ -66,7 +66,11 @@ def quality(
             raise InputError(where=name, found=str(getattr(settings, name)), expected="at least 1", fix="Give more.")
     if settings.source is not None:
         require_source(corpus, settings.source)
-    asked = criteria(pairs=settings.source is not None, templates=dict(settings.templates)) if settings.judge else ()
+    asked: tuple[Criterion, ...] = ()
+    if settings.judge:
+        asked = criteria(
+            pairs=settings.source is not None, templates=dict(settings.templates), by=settings.judge_by
+        )  # fmt: skip
     bounds = None if thresholds is None else _bounds(thresholds, thresholds_file, corpus, settings, asked)
     inputs = {"corpus": corpus} | {f"benchmark {n}: {path.name}": path for n, path in enumerate(settings.benchmarks)}
     inputs |= {name: path for name in ("source", "heldout") if (path := getattr(settings, name)) is not None}
@@ -112,7 +116,7 @@ def _described(settings: Settings, asking: Asking | None, asked: Sequence[Criter
     if asking is not None:
         judge = {
             "name": asking.model[0], "hash": asking.model[1], "sample": settings.sample,
-            "templates": {each.measure: each.template.text for each in asked},
+            "by": settings.judge_by, "templates": {each.measure: each.template.text for each in asked},
         }  # fmt: skip
     return {
         "version": VERSION, "judge": judge, "duplicate_sample": settings.duplicate_sample, "seed": settings.seed,

@@ -1,8 +1,8 @@
 """What a model is asked and what it answers, and the id that makes both the same thing on every machine and day.
 
 A request's id is drawn from all that its answer depends on: recipe and version, seed document, template, what else was
-put into the template, sampling, model, index. So an answer is never asked for twice, and never taken for another's. The
-seed of its sampling comes from the id.
+put into the template, sampling, model, index, and the choices where there are any. So an answer is never asked for
+twice, and never taken for another's. The seed of its sampling comes from the id.
 """
 
 import hashlib
@@ -41,6 +41,8 @@ class Ask:
     """Tells equal prompts of one seed document apart."""
     about: str = ""
     """What stands in the prompt beside document and template: a strategy, a question."""
+    choices: tuple[str, ...] = ()
+    """Answers that the model is to weigh, none the beginning of another; empty: it writes its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Request:
     """32 hexadecimal digits."""
     prompt: Prompt
     sampling: Sampling
+    choices: tuple[str, ...] = ()
+    """Answers that are weighed: see Ask."""
 
     @property
     def seed(self) -> int:
@@ -90,6 +94,7 @@ def request_of(ask: Ask, *, recipe: str, version: int, document: str, draw: int,
     """
     parts: Sequence[object] = (
         recipe, version, document, ask.template, hashlib.blake2b(ask.about.encode()).hexdigest(),
-        asdict(ask.sampling), generator, draw, ask.index,
+        asdict(ask.sampling), generator, draw, ask.index, *([ask.choices] if ask.choices else []),
     )  # fmt: skip
-    return Request(hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest(), ask.prompt, ask.sampling)
+    name = hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+    return Request(name, ask.prompt, ask.sampling, ask.choices)

@@ -1,5 +1,6 @@
 """The `quality` and `concepts` commands: how good a corpus is, and what it shares with its source."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,20 @@ JudgeEngine = Annotated[
 ]
 JudgeBatch = Annotated[
     int | None, typer.Option(min=1, help="Requests that it has at a time. [default: transformers 32, others 256]")
+]
+class By(StrEnum):
+    """How the judge's verdicts come about."""
+
+    answer = "answer"
+    likelihood = "likelihood"
+
+
+JudgeBy = Annotated[
+    By,
+    typer.Option(
+        help="answer: the verdict that it writes. likelihood: the one that it finds likeliest, for a judge too small to"
+        " write one that can be read."
+    ),
 ]
 Template = Annotated[
     list[str] | None,
@@ -52,6 +67,7 @@ def quality(
     judge_url: JudgeUrl = "",
     judge_engine: JudgeEngine = None,
     judge_batch: JudgeBatch = None,
+    judge_by: JudgeBy = By.answer,
     template: Template = None,
     sample: Sample = 1000,  # type: ignore[assignment]
     duplicate_sample: Annotated[
@@ -88,7 +104,7 @@ def quality(
         settings = Settings(
             source=source, heldout=heldout, benchmarks=tuple(benchmark or ()), sample=sample, seed=seed,
             judge=_judge(corpus, judge_model, judge_engine, judge_url, judge_batch), templates=_pairs(template),
-            duplicate_sample=duplicate_sample,
+            duplicate_sample=duplicate_sample, judge_by=judge_by.value,
         )  # fmt: skip
         step(
             corpus, folder, settings, thresholds=thresholds, thresholds_file=str(threshold), ledger=ledger,
@@ -160,6 +176,8 @@ def _show(folder: Path, *, as_json: bool) -> None:
             for name, found in report["measures"].items()
         ]
         _table(["measure", "here", "95% interval", "of", *COLUMNS], rows)
+        if judge := report["judge"]:
+            say(f"Judged by {judge['model']}, by {judge['by']}: {shown(judge['judged'])} documents")
         say(f"Written: {folder / PAGE}")
     verdict = report["verdict"]
     if verdict is None:

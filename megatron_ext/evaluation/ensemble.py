@@ -20,6 +20,7 @@ from megatron_ext.checkpoint.loading import bare, load
 from megatron_ext.config import RunConfig
 from megatron_ext.data.batches import Batch
 from megatron_ext.evaluation.inputs import check_inputs
+from megatron_ext.evaluation.logits import changed_logits
 from megatron_ext.evaluation.perplexity import opened, share, windows
 from megatron_ext.training.metrics import StepLoss
 from megatron_ext.training.step import forward_backward
@@ -101,24 +102,17 @@ def _joined(
     """The loss of the members so far; `logits`: their sums for each micro batch, to which this one's are added."""
     number = 0
 
-    def add(_layer: Any, _inputs: Any, output: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
+    def add(own: Tensor) -> Tensor:
         nonlocal number
-        own = output[0].float()
         if member == 0:
             logits.append(own.clone())
         else:
             logits[number] += own
         number += 1
-        return logits[number - 1] / (member + 1), output[1]
+        return logits[number - 1] / (member + 1)
 
-    last = [bare(chunk).output_layer for chunk in model if bare(chunk).post_process]
-    hooks = [layer.register_forward_hook(add) for layer in last]
-    try:
-        with torch.no_grad():
-            return forward_backward(model, batches, config, forward_only=True)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), changed_logits(model, add):
+        return forward_backward(model, batches, config, forward_only=True)
 
 
 def _chunks(batches: list[Batch], config: RunConfig) -> Iterator[list[Batch]]:

@@ -7,7 +7,8 @@ Shape suffixes: C everything that is scored, item after item and choice after ch
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,34 +23,45 @@ LENGTHS: Mapping[str, Callable[[str], float]] = {
 """Metric -> what log-probabilities are divided by."""
 
 
-def scored(task: Task, logprobs_C: np.ndarray, tokens_C: np.ndarray) -> dict[str, float]:
-    """The numbers of a task.
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a model makes of the targets of a task."""
 
-    Args:
-        task: what was asked.
-        logprobs_C: log-probability of each target, in nats.
-        tokens_C: tokens of each.
+    logprobs_C: np.ndarray
+    """Log-probability of each, in nats."""
+    tokens_C: np.ndarray
+    """Tokens of each."""
+    written_C: np.ndarray | None = None
+    """Whether the model would write it, each token being the only likeliest; None where that isn't asked."""
+
+
+def scored(task: Task, found: Found) -> dict[str, float]:
+    """The numbers of a task.
 
     Returns:
         Of choices: "acc", "acc_norm", "acc_bytes", each also with "_stderr"; "answer_loss" (nats per token of the right
         answers) and "answer_bits_per_byte". Of texts: "loss" (nats per token), "perplexity", "target_perplexity" (of a
-        whole target: what is reported for last words), "bits_per_byte", "tokens". Always "items".
+        whole target: what is reported for last words), "bits_per_byte", "tokens", and of last words "acc" with
+        "acc_stderr": the share that the model would write. Always "items".
     """
+    logprobs_C, tokens_C = found.logprobs_C, found.tokens_C
     items = list(_by_item(task, logprobs_C))
     if task.kind == "text":
-        found = _likelihood(float(logprobs_C.sum()), int(tokens_C.sum()), [item.targets[0] for item in task.items])
         per_target = math.exp(min(700.0, -float(logprobs_C.mean())))
-        return {**found, "target_perplexity": per_target, "tokens": int(tokens_C.sum()), "items": len(items)}
+        return {
+            **({} if found.written_C is None else _accuracy("acc", found.written_C.tolist())),
+            **_likelihood(float(logprobs_C.sum()), int(tokens_C.sum()), [item.targets[0] for item in task.items]),
+            "target_perplexity": per_target, "tokens": int(tokens_C.sum()), "items": len(items),
+        }  # fmt: skip
     scores: dict[str, float] = {}
     for metric in LENGTHS:
-        right = [chosen(item, values, metric) == item.answer for item, values in items]
-        scores |= {metric: float(np.mean(right)), f"{metric}_stderr": _standard_error(right)}
+        scores |= _accuracy(metric, [chosen(item, values, metric) == item.answer for item, values in items])
     answers = np.concatenate([np.arange(len(values)) == item.answer for item, values in items])
-    found = _likelihood(
+    right = _likelihood(
         float(logprobs_C[answers].sum()), int(tokens_C[answers].sum()),
         [item.targets[item.answer or 0] for item in task.items],
     )  # fmt: skip
-    return {**scores, "answer_loss": found["loss"], "answer_bits_per_byte": found["bits_per_byte"], "items": len(items)}
+    return {**scores, "answer_loss": right["loss"], "answer_bits_per_byte": right["bits_per_byte"], "items": len(items)}
 
 
 def chosen(item: Item, logprobs: np.ndarray, metric: str) -> int:
@@ -57,12 +69,16 @@ def chosen(item: Item, logprobs: np.ndarray, metric: str) -> int:
     return int(np.argmax(np.asarray(logprobs) / [LENGTHS[metric](target) for target in item.targets]))
 
 
-def details(task: Task, logprobs_C: np.ndarray, tokens_C: np.ndarray) -> Iterator[dict[str, Any]]:
+def details(task: Task, found: Found) -> Iterator[dict[str, Any]]:
     """What was found of each item, for whoever looks closer: a line of `<run>/evaluation/<task>.jsonl`."""
-    for (item, values), (_, tokens) in zip(_by_item(task, logprobs_C), _by_item(task, tokens_C), strict=True):
-        right = {} if item.answer is None else {
-            "answer": item.answer, "right": {metric: chosen(item, values, metric) == item.answer for metric in LENGTHS},
-        }  # fmt: skip
+    both = zip(_by_item(task, found.logprobs_C), _by_item(task, found.tokens_C), strict=True)
+    for number, ((item, values), (_, tokens)) in enumerate(both):
+        right: dict[str, Any] = {}
+        if item.answer is not None:
+            metrics = {metric: chosen(item, values, metric) == item.answer for metric in LENGTHS}
+            right = {"answer": item.answer, "right": metrics}
+        elif found.written_C is not None:
+            right = {"right": {"acc": bool(found.written_C[number])}}
         yield {"id": item.name, "logprobs": [float(value) for value in values], "tokens": tokens.tolist(), **right}
 
 
@@ -86,10 +102,14 @@ def _likelihood(logprob: float, tokens: int, texts: list[str]) -> dict[str, floa
     }  # fmt: skip
 
 
+def _accuracy(metric: str, right: Sequence[bool]) -> dict[str, float]:
+    return {metric: float(np.mean(right)), f"{metric}_stderr": _standard_error(right)}
+
+
 def _bytes(text: str) -> int:
     return len(text.encode())
 
 
-def _standard_error(right: list[bool]) -> float:
+def _standard_error(right: Sequence[bool]) -> float:
     """Of a mean, from the sample's own spread; of one item nothing is known."""
     return float(np.std(right, ddof=1) / math.sqrt(len(right))) if len(right) > 1 else 0.0

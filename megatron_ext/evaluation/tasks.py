@@ -59,6 +59,11 @@ class Task:
     hash: str
     """Of the file."""
 
+    @property
+    def is_of_words(self) -> bool:
+        """Whether each target is one word, as LAMBADA's are: then it counts whether the model would write it."""
+        return self.kind == "text" and all(len(target.split()) == 1 for item in self.items for target in item.targets)
+
 
 def read_task(path: Path, *, most_items: int | None = None) -> Task:
     """The task of a file.

@@ -75,16 +75,16 @@ def _evaluate_run(
             record_items(run, WINDOWS, reading.items())
     if tasks:
         answers = Answers(config, tasks, tokenizer_of(config, where=str(run)))
-        logprobs = answers(model)
+        found = answers(model)
         place = {"checkpoint": require_latest(run).name}
         results["tasks"] = {
             task.name: scores | place | {"file": task.hash}
-            for task, scores in zip(tasks, answers.scores(logprobs).values(), strict=True)
+            for task, scores in zip(tasks, answers.scores(found).values(), strict=True)
         }
         if keep:
             record_within(run, "tasks", results["tasks"])
-            for task, found_C, tokens_C in zip(tasks, logprobs, answers.tokens, strict=True):
-                record_items(run, task.name, list(details(task, found_C, tokens_C)))
+            for task, each in zip(tasks, found, strict=True):
+                record_items(run, task.name, list(details(task, each)))
     return results
 
 

@@ -46,6 +46,7 @@ class Codec:
             InputError: the prompt has ids that the model doesn't know.
         """
         prompt, most = self.encode(request.prompt), request.sampling.max_tokens
+        needed = max(map(len, self.choices(request)), default=1)
         if not prompt:
             return Answer("the prompt is empty", "refused")
         if self._vocabulary is not None and max(prompt) >= self._vocabulary:
@@ -53,7 +54,7 @@ class Codec:
                 where="prompts", found=f"token {max(prompt)}", expected=f"ids below {self._vocabulary}, the model's",
                 fix="Use a model that was trained with the corpus's tokenizer.",
             )  # fmt: skip
-        if context is None or len(prompt) < context:
+        if context is None or len(prompt) + needed <= context:
             return prompt, most if context is None else min(most, context - len(prompt))
         return Answer(no_room(len(prompt), context), "refused", len(prompt))
 
@@ -69,6 +70,13 @@ class Codec:
         # The template writes the tokens that begin a text itself.
         text = self._theirs.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
         return self._theirs.encode(text, add_special_tokens=False)
+
+    def choices(self, request: Request) -> tuple[list[int], ...]:
+        """Ids of what a request gives to choose from, as they begin an answer: without a template, on a new line."""
+        if self._plain:
+            return tuple(self._plain.encode([f"\n{choice}" for choice in request.choices]))
+        start = "" if self._theirs.chat_template else "\n"
+        return tuple(self._theirs.encode(start + choice, add_special_tokens=False) for choice in request.choices)
 
     def decode(self, ids: list[int]) -> str:
         """The text, without special tokens."""

@@ -25,6 +25,8 @@ class Row:
     seed: int
     limit: int
     """Most tokens to write, at least 1."""
+    choices: tuple[list[int], ...] = ()
+    """What is weighed instead of anything being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def decode(model: Any, rows: Sequence[Row], ends: AbstractSet[int]) -> list[Writ
     import torch
 
     device = model.device
-    ids_RS, mask_RS = (tensor.to(device) for tensor in _padded([row.prompt for row in rows]))
+    ids_RS, mask_RS = (tensor.to(device) for tensor in padded([row.prompt for row in rows]))
     place_RS = (mask_RS.cumsum(1) - 1).clamp(min=0)
     generators = [torch.Generator(device).manual_seed(row.seed) for row in rows]
     written: list[list[int]] = [[] for _ in rows]
@@ -116,8 +118,8 @@ def draw(logits_RV: Any, settings: Sequence[Sampling], generators: Sequence[Any]
         race_RV.masked_fill_(out_R[:, None] & (probability_RV <= least_R1), 0)
 
 
-def _padded(prompts: Sequence[list[int]]) -> tuple[Any, Any]:
-    """Ids, and which of them are there: padded on the left, so that all rows go on at the same place."""
+def padded(prompts: Sequence[list[int]]) -> tuple[Any, Any]:
+    """Ids, and which of them are there: filled up on the left, so that all rows go on at the same place."""
     import torch
 
     longest = max(map(len, prompts))

@@ -1,4 +1,7 @@
-"""What the driver needs of an engine: it takes requests one by one and answers them in any order."""
+"""What the driver needs of an engine: it takes requests one by one and answers them in any order.
+
+A request that gives choices is answered by how likely each is: see choosing.
+"""
 
 from typing import Protocol
 

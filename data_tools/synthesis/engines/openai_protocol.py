@@ -1,5 +1,10 @@
-"""Requests and answers as servers of OpenAI's protocol read and write them; nothing is sent here."""
+"""Requests and answers as servers of OpenAI's protocol read and write them; nothing is sent here.
 
+How likely a model finds an answer is not in that protocol. vLLM tells it as the log-probabilities of a prompt that ends
+within the answer.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +77,44 @@ def asked(request: Request, model: Served) -> tuple[str, dict[str, Any]]:
             raise Refusal(no_room(len(request.prompt), model.context))
         body["max_tokens"] = min(sampling.max_tokens, room)
     return "/completions", body | {"prompt": list(request.prompt)}
+
+
+def weighing(request: Request, choice: str, model: Served) -> tuple[str, dict[str, Any]]:
+    """(path, body) of the question how likely a choice is.
+
+    Raises:
+        Refusal: the prompt is token ids.
+    """
+    if not isinstance(request.prompt, str):
+        raise Refusal("a server weighs answers to texts only, not to token ids")
+    said = [{"role": "user", "content": request.prompt}, {"role": "assistant", "content": choice}]
+    return "/chat/completions", {
+        "model": model.name, "messages": said, "add_generation_prompt": False, "continue_final_message": True,
+        "prompt_logprobs": 0, "max_tokens": 1, "temperature": 0.0, "seed": request.seed,
+    }  # fmt: skip
+
+
+def prompt_logprobs(content: Any) -> list[tuple[str, float]]:
+    """(id, log-probability) of each token of the prompt but the first, which nothing stands before.
+
+    Raises:
+        NoAnswer: the server doesn't tell them.
+    """
+    try:
+        told = [next(iter(token.items())) for token in content["prompt_logprobs"][1:]]
+        return [(name, float(entry["logprob"])) for name, entry in told]
+    except (AttributeError, KeyError, StopIteration, TypeError, ValueError):
+        raise NoAnswer("no log-probabilities of the prompt") from None
+
+
+def after_what_is_shared(prompts: Sequence[list[tuple[str, float]]]) -> list[float]:
+    """Log-probability of each prompt from its first token on that isn't the same in all."""
+    shared = 0
+    for tokens in zip(*prompts, strict=False):
+        if len({name for name, _ in tokens}) > 1:
+            break
+        shared += 1
+    return [sum(logprob for _, logprob in prompt[shared:]) for prompt in prompts]
 
 
 def answered(content: Any, model: Served) -> Answer:

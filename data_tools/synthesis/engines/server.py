@@ -14,6 +14,7 @@ from typing import Any
 from data_tools.errors import InputError
 from data_tools.http import pause
 from data_tools.synthesis.engines import openai_protocol as protocol
+from data_tools.synthesis.engines.choosing import weighed
 from data_tools.synthesis.engines.connections import Connections, Trouble
 from data_tools.synthesis.engines.engine import EngineFailed
 from data_tools.synthesis.engines.openai_protocol import Refusal
@@ -198,8 +199,30 @@ class ServerEngine:
 
     async def _ask(self, request: Request) -> Answer:
         """One attempt."""
-        path, body = protocol.asked(request, self._model)
-        content: Any = await self._server.fetch(path, body)
+        if request.choices:
+            return await self._weigh(request)
+        return self._read(await self._server.fetch(*protocol.asked(request, self._model)))
+
+    async def _weigh(self, request: Request) -> Answer:
+        """One attempt at all choices, one after the other: what is read of the first prompt, most servers keep.
+
+        Raises:
+            InputError: the server doesn't tell how likely a text is.
+        """
+        prompts, tokens = [], 0
+        for choice in request.choices:
+            content: Any = await self._server.fetch(*protocol.weighing(request, choice, self._model))
+            tokens += self._read(content).prompt_tokens
+            try:
+                prompts.append(protocol.prompt_logprobs(content))
+            except protocol.NoAnswer as reason:
+                raise InputError(
+                    where=self._server.url, found=str(reason), expected="them, as vLLM gives them by prompt_logprobs",
+                    fix="Let the model answer in words, or run it in this process.", keeps_work=True,
+                ) from None  # fmt: skip
+        return weighed(protocol.after_what_is_shared(prompts), tokens)
+
+    def _read(self, content: Any) -> Answer:
         try:
             return protocol.answered(content, self._model)
         except protocol.NoAnswer as reason:

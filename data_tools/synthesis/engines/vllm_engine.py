@@ -5,15 +5,31 @@ Ids go in and ids come out; the tokenizer is ours to run (see codec), so that a 
 
 import gc
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from data_tools.errors import InputError
+from data_tools.synthesis.engines.choosing import weighed
 from data_tools.synthesis.engines.codec import Codec
 from data_tools.synthesis.engines.engine import EngineFailed
 from data_tools.synthesis.requests import Answer, Request, Unanswered
 
 LOGGING = "VLLM_LOGGING_LEVEL"
+
+
+class Weighing:
+    """A request whose choices are being weighed."""
+
+    def __init__(self, request: Request, prompt: int, choices: Sequence[list[int]]):
+        self.request, self.prompt, self._choices = request, prompt, choices
+        self.logprobs: list[Any] = [None] * len(choices)
+
+    def take(self, number: int, output: Any) -> None:
+        """The log-probabilities of a choice's tokens, which are the last of the prompt."""
+        choice = self._choices[number]
+        told = output.prompt_logprobs[-len(choice) :]
+        self.logprobs[number] = sum(entry[token].logprob for token, entry in zip(choice, told, strict=True))
 
 
 class VllmEngine:
@@ -59,6 +75,8 @@ class VllmEngine:
         self._context: int = self._llm.llm_engine.model_config.max_model_len
         self.capacity = 2 * batch  # those that wait take the place of those that end
         self._open: dict[str, Request] = {}
+        self._weighing: dict[str, Weighing] = {}
+        """By the request's id; vLLM is asked for each choice, under the id and the choice's number."""
         self._refused: list[tuple[Request, Answer]] = []
 
     def submit(self, request: Request) -> None:
@@ -75,6 +93,15 @@ class VllmEngine:
             self._refused.append((request, fit))
             return
         prompt, limit = fit
+        if request.choices:
+            choices = self._codec.choices(request)
+            self._weighing[request.id] = Weighing(request, len(prompt), choices)
+            asked = SamplingParams(
+                max_tokens=1, prompt_logprobs=0, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY
+            )  # fmt: skip
+            for number, choice in enumerate(choices):
+                self._llm.llm_engine.add_request(f"{request.id} {number}", {"prompt_token_ids": prompt + choice}, asked)
+            return
         sampling = SamplingParams(
             temperature=request.sampling.temperature, top_p=request.sampling.top_p, seed=request.seed,
             max_tokens=limit, stop_token_ids=sorted(self._codec.ends), detokenize=False,
@@ -93,15 +120,27 @@ class VllmEngine:
                 outputs = self._llm.llm_engine.step()
             except Exception as error:  # its process has ended, for one of many reasons that it has written
                 raise EngineFailed(f"vLLM can't go on ({type(error).__name__}: {error})") from error
-            finished = [(self._open.pop(output.request_id), output) for output in outputs if output.finished]
+            finished = [got for output in outputs if output.finished and (got := self._finished(output))]
             if finished:
-                return [(request, self._answer(output)) for request, output in finished]
+                return finished
 
     def close(self) -> None:
         """End its processes and give the memory back."""
         self._llm = None
-        self._open, self._refused = {}, []
+        self._open, self._weighing, self._refused = {}, {}, []
         gc.collect()
+
+    def _finished(self, output: Any) -> tuple[Request, Answer | Unanswered] | None:
+        """The answer that an output is; None as long as choices of its request are open."""
+        name, _, number = output.request_id.partition(" ")
+        if not number:
+            return self._open.pop(name), self._answer(output)
+        weighing = self._weighing[name]
+        weighing.take(int(number), output)
+        if None in weighing.logprobs:
+            return None
+        del self._weighing[name]
+        return weighing.request, weighed(weighing.logprobs, weighing.prompt)
 
     def _answer(self, output: Any) -> Answer | Unanswered:
         (written,) = output.outputs

@@ -137,8 +137,22 @@ def test_a_local_judge_says_what_it_says_and_other_questions_are_left_unparsable
     pairs = report["measures"]["pair_irrelevance"]
     assert (pairs["value"], pairs["verdicts"]["unparsable"]) == (None, 5)
     assert not report["verdict"]["go"]
-    assert report["judge"]["model"] == "model"
+    assert (report["judge"]["model"], report["judge"]["by"]) == ("model", "answer")
     assert "judged by" in (tmp_path / "out" / "quality.html").read_text()
+
+
+def test_a_judge_that_writes_nothing_readable_can_still_be_asked_what_it_finds_likeliest(made, judge, tmp_path):
+    corpus, settings = made
+    settings = Settings(
+        source=settings.source, judge=EngineChoice(model=judge), judge_by="likelihood", sample=5, shard=2
+    )  # fmt: skip
+    quality(corpus, tmp_path / "out", settings)
+    report = report_of(tmp_path / "out")
+    assert report["judge"]["by"] == "likelihood"
+    for measure in ("non_factual", "pair_irrelevance", "pair_copying", "repetition_judged"):
+        found = report["measures"][measure]
+        assert (found["of"], found["verdicts"]["unparsable"]) == (5, 0)
+    assert "likelihood" in (tmp_path / "out" / "quality.html").read_text()
 
 
 def test_a_larger_sample_asks_only_for_the_rest(made, tmp_path):

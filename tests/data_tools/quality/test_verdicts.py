@@ -1,12 +1,14 @@
 """What is read of a model's answers: verdicts of the judge, and forms about concepts. Strictly, or not at all."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from data_tools.errors import InputError
 from data_tools.quality.concepts import counted, record_of
 from data_tools.quality.judge import VERDICTS, criteria
+from data_tools.synthesis.requests import Answer, Sampling
 
 ALL = {each.measure: each for each in criteria(pairs=True)}
 
@@ -33,12 +35,33 @@ def test_a_verdict_is_one_known_word_on_the_last_line(answer, verdict):
     assert ALL["non_factual"].verdict(answer) == verdict
 
 
-def test_every_packaged_template_asks_for_the_verdicts_that_are_read():
-    assert set(ALL) == set(VERDICTS)
-    for criterion in ALL.values():
+@pytest.mark.parametrize("by", ["answer", "likelihood"])
+def test_every_packaged_template_asks_for_the_verdicts_that_are_read(by):
+    found = criteria(pairs=True, by=by)
+    assert {each.measure for each in found} == set(VERDICTS)
+    for criterion in found:
         shown = re.findall(r'"(Verdict: \w+)"', criterion.template.text)
         assert [criterion.verdict(line) for line in shown] == list(criterion.verdicts)
         assert criterion.fault in criterion.verdicts
+
+
+def test_a_verdict_by_likelihood_is_what_gains_most_from_the_texts():
+    criterion = replace(ALL["non_factual"], by="likelihood")
+    told, without = Answer("[-4.0, -1.0, -5.0]", "stop"), Answer("[-4.5, -0.5, -7.0]", "stop")
+    draft = criterion.draft([told, without])  # "correct" is the likeliest, and was so without the text
+    assert draft.text == "unverifiable +0.500\ncorrect -0.500\nwrong +2.000\nVerdict: wrong"
+    assert criterion.verdict(draft.text) == "wrong"
+    assert criterion.draft([Answer("too long", "refused"), without]).fault == "refused"
+
+
+def test_what_is_weighed_are_the_lines_that_are_read_with_the_texts_and_without():
+    criterion = replace(ALL["pair_copying"], by="likelihood")
+    about, without = criterion.asks(Sampling(), document="a document", source="its source")
+    assert about.choices == without.choices == ("Verdict: copy", "Verdict: different")
+    assert [criterion.verdict(line) for line in about.choices] == list(criterion.verdicts)
+    assert "a document" in about.prompt
+    assert "its source" in about.prompt
+    assert without.prompt == about.prompt.replace("a document", "").replace("its source", "")
 
 
 def test_without_the_source_nothing_is_asked_about_pairs():

@@ -23,7 +23,8 @@ pytestmark = [
     pytest.mark.slow, pytest.mark.skipif(find_spec("lm_eval") is None, reason="lm-eval is not installed"),
 ]  # fmt: skip
 
-TASKS = ("arc_easy", "sciq", "winogrande")
+TASKS = {"arc_easy": "arc_easy", "sciq": "sciq", "winogrande": "winogrande", "lambada": "lambada_openai"}
+"""Task file -> lm-eval's name."""
 ITEMS = 12
 REAL_ITEMS = 100
 CLOSE = 1e-3
@@ -40,6 +41,11 @@ def command(*arguments):
 
 def question(number):
     return " ".join(WORDS[(number * 3 + place) % len(WORDS)] for place in range(4 + number % 5)) + "?"
+
+
+def last_word_item(row):
+    context, _, word = row["text"].rpartition(" ")
+    return {"context": context, "target": word}
 
 
 def answers(number):
@@ -61,12 +67,13 @@ def made_up(tmp_path_factory):
         "winogrande": [
             {"sentence": f"The {WORDS[n]} joined the {WORDS[n + 1]} since the _ was null and void.",
              "option1": WORDS[n], "option2": WORDS[n + 1], "answer": str(1 + n % 2)} for n in numbers],
+        "lambada": [{"text": f"The {WORDS[n]} and the {WORDS[n + 1]} of a {WORDS[n + 2]}"} for n in numbers],
     }  # fmt: skip
-    item = {"arc_easy": arc_item, "sciq": sciq_item, "winogrande": winogrande_item}
+    item = {"arc_easy": arc_item, "sciq": sciq_item, "winogrande": winogrande_item, "lambada": last_word_item}
     (folder / "tasks").mkdir()
     for name, asked in rows.items():
-        (folder / "datasets" / name).mkdir(parents=True)
-        parquet.write_table(pa.Table.from_pylist(asked), folder / "datasets" / name / "test.parquet")
+        (folder / "datasets" / TASKS[name]).mkdir(parents=True)
+        parquet.write_table(pa.Table.from_pylist(asked), folder / "datasets" / TASKS[name] / "test.parquet")
         write_lines(folder / "tasks" / f"{name}.jsonl", map(item[name], asked))
     return folder
 
@@ -75,22 +82,25 @@ def compared(run: Path, data: Path, *, items: int) -> None:
     """Ask both ways and hold one against the other."""
     files = [word for name in TASKS for word in ("--tasks", data / "tasks" / f"{name}.jsonl")]
     command("eval", run, *files, "--items", items)
-    command("eval", run, "--benchmarks", ",".join(TASKS), "--offline-data", data / "datasets", "--items", items)
+    names = ",".join(TASKS.values())
+    command("eval", run, "--benchmarks", names, "--offline-data", data / "datasets", "--items", items)
     results = json.loads((run / "results.json").read_text())
-    for name in TASKS:
+    for name, theirs_name in TASKS.items():
         ours, theirs = (
-            [json.loads(line) for line in (run / "evaluation" / f"{prefix}{name}.jsonl").open()]
-            for prefix in ("", "benchmark-")
+            [json.loads(line) for line in (run / "evaluation" / f"{file}.jsonl").open()]
+            for file in (name, f"benchmark-{theirs_name}")
         )
-        assert len(ours) == len(theirs) == results["tasks"][name]["items"] == results["benchmarks"][name]["items"]
+        found, benchmark = results["tasks"][name], results["benchmarks"][theirs_name]
+        assert len(ours) == len(theirs) == found["items"] == benchmark["items"]
         for mine, other in zip(ours, theirs, strict=True):
             assert mine["logprobs"] == pytest.approx(other["logprobs"], abs=CLOSE), (name, mine["id"])
-        found, benchmark = results["tasks"][name], results["benchmarks"][name]
         assert benchmark["metric"] == "acc"
         assert found["acc"] == benchmark["value"]
         assert found["acc_stderr"] == pytest.approx(benchmark["stderr"])
         if "acc_norm" in benchmark["others"]:
             assert found["acc_norm"] == benchmark["others"]["acc_norm"]
+        if "perplexity" in benchmark["others"]:
+            assert found["target_perplexity"] == pytest.approx(benchmark["others"]["perplexity"], rel=CLOSE)
         assert benchmark["by"].startswith("lm-eval ")
 
 

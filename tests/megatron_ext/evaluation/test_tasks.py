@@ -9,7 +9,7 @@ import pytest
 from data_tools.errors import InputError
 from data_tools.text.tokenizer import Tokenizer
 from megatron_ext.evaluation.inputs import read_tasks
-from megatron_ext.evaluation.scores import chosen, details, scored
+from megatron_ext.evaluation.scores import Found, chosen, details, scored
 from megatron_ext.evaluation.tasks import read_task, spans_of
 from tests.support import make_corpus
 
@@ -68,7 +68,8 @@ def test_choices_are_weighed_as_they_are_per_character_and_per_byte(tmp_path):
     rows = [{"context": "q", "choices": ["ab", "abcdefgh", "éééé"], "answer": 1}] * 2
     task = read_task(task_file(tmp_path, *rows))
     logprobs = np.array([-2.0, -6.0, -3.2, -4.0, -9.0, -3.0])
-    found = scored(task, logprobs, np.array([1, 4, 2, 1, 4, 2]))
+    answered = Found(logprobs, np.array([1, 4, 2, 1, 4, 2]))
+    found = scored(task, answered)
     first, second = task.items
     assert [chosen(first, logprobs[:3], metric) for metric in ("acc", "acc_norm", "acc_bytes")] == [0, 1, 2]
     assert [chosen(second, logprobs[3:], metric) for metric in ("acc", "acc_norm", "acc_bytes")] == [2, 2, 2]
@@ -76,18 +77,31 @@ def test_choices_are_weighed_as_they_are_per_character_and_per_byte(tmp_path):
     assert found["acc_norm_stderr"] == pytest.approx(0.5)  # sqrt(sample variance 1/2 over 2 items)
     assert found["answer_loss"] == pytest.approx(15 / 8)
     assert found["answer_bits_per_byte"] == pytest.approx(15 / math.log(2) / 16)
-    rows = list(details(task, logprobs, np.array([1, 4, 2, 1, 4, 2])))
+    rows = list(details(task, answered))
     assert rows[0]["right"] == {"acc": False, "acc_norm": True, "acc_bytes": False}
 
 
 def test_perplexity_of_texts_is_per_token_and_per_target(tmp_path):
     task = read_task(task_file(tmp_path, TEXT, {"context": "a", "target": "bcd"}))
-    found = scored(task, np.array([-4.0, -2.0]), np.array([2, 1]))
+    found = scored(task, Found(np.array([-4.0, -2.0]), np.array([2, 1])))
     assert found["loss"] == pytest.approx(2.0)
     assert found["perplexity"] == pytest.approx(math.exp(2))
     assert found["target_perplexity"] == pytest.approx(math.exp(3))
     assert found["bits_per_byte"] == pytest.approx(6 / math.log(2) / len("tablebcd"))
     assert (found["tokens"], found["items"]) == (3, 2)
+
+
+def test_last_words_have_an_accuracy_and_longer_texts_have_none(tmp_path):
+    words = read_task(task_file(tmp_path, TEXT, {"context": "a", "target": "bcd"}))
+    assert words.is_of_words
+    answered = Found(np.array([-4.0, -2.0]), np.array([2, 1]), np.array([True, False]))
+    found = scored(words, answered)
+    assert (found["acc"], found["acc_stderr"]) == (0.5, pytest.approx(0.5))
+    assert [row["right"] for row in details(words, answered)] == [{"acc": True}, {"acc": False}]
+    texts = read_task(task_file(tmp_path, TEXT, {"context": "a", "target": "b c"}))
+    assert not texts.is_of_words
+    assert not read_task(task_file(tmp_path, CHOICES)).is_of_words
+    assert "acc" not in scored(texts, Found(np.array([-4.0, -2.0]), np.array([2, 2])))
 
 
 def test_only_the_first_items_are_read_where_that_is_asked(tmp_path):

@@ -12,7 +12,7 @@ import torch
 
 from data_tools.corpus.indexed import CORPUS_PREFIX, IndexedCorpus
 from data_tools.text.tokenizer import Tokenizer
-from tests.support import MODEL, ROOT, make_corpus, run_settings, train_many
+from tests.support import MODEL, ROOT, WORDS, make_corpus, run_settings, train_many
 
 STEPS = 5
 CHOICES = [
@@ -20,6 +20,8 @@ CHOICES = [
     for number, word in enumerate(("row", "column", "value", "key", "null"))
 ]
 TEXTS = [{"context": "begin", "target": "vacuum commit"}, {"context": "", "target": "insert row"}]
+LAST_WORDS = [{"context": f"select {word}", "target": target} for word in ("row", "index") for target in WORDS]
+TASKS = {"choices": CHOICES, "texts": TEXTS, "words": LAST_WORDS}
 LAYOUTS = {"tensor 2": {"tensor": 2}, "pipeline 2": {"pipeline": 2}, "data 2": {}}
 
 
@@ -34,10 +36,10 @@ def command(*arguments, status=0):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A corpus, its tokenizer, two task files, and runs that were asked them, or not, on one rank."""
+    """A corpus, its tokenizer, a task file of each kind, and runs that were asked them, or not, on one rank."""
     folder = tmp_path_factory.mktemp("trained")
     make_corpus(folder, documents=12)
-    for name, rows in {"choices": CHOICES, "texts": TEXTS}.items():
+    for name, rows in TASKS.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
@@ -49,7 +51,7 @@ def alone(place):
 
 @pytest.fixture(scope="module")
 def results(place, alone):
-    files = ["--tasks", place / "choices.jsonl", "--tasks", place / "texts.jsonl"]
+    files = [word for name in TASKS for word in ("--tasks", place / f"{name}.jsonl")]
     command("eval", place / "asked", "--heldout", place / "corpus", *files)
     return read_results(place)
 
@@ -62,19 +64,25 @@ def readings(place, results):
 
 
 @pytest.fixture(scope="module")
-def plain(place, alone):
-    """logprob(tokens, target): of the last tokens, by the exported model."""
+def logprobs(place, alone):
+    """logprobs(tokens, target): of the last so many tokens and of any in their place, by the exported model."""
     from transformers import AutoModelForCausalLM
 
     command("convert", "export", place / "asked", place / "hf", "--tokenizer", place / "tokenizer")
     model = AutoModelForCausalLM.from_pretrained(place / "hf", local_files_only=True).eval()
 
-    def logprob(tokens, target):
+    def logprobs(tokens, target):
         with torch.no_grad():
             logits = model(torch.tensor([[int(token) for token in tokens[:-1]]])).logits[0, -target:].double()
-        return logits.log_softmax(-1)[range(target), [int(token) for token in tokens[-target:]]].sum().item()
+        return logits.log_softmax(-1)[range(target), [int(token) for token in tokens[-target:]]], logits.argmax(-1)
 
-    return logprob
+    return logprobs
+
+
+@pytest.fixture(scope="module")
+def plain(logprobs):
+    """logprob(tokens, target): of the last tokens, by the exported model."""
+    return lambda tokens, target: logprobs(tokens, target)[0].sum().item()
 
 
 def read_results(place):
@@ -82,7 +90,7 @@ def read_results(place):
 
 
 def settings(place, layout=None, *, every=2):
-    asked = {"tasks": [str(place / "choices.jsonl"), str(place / "texts.jsonl")], "every": every}
+    asked = {"tasks": [str(place / f"{name}.jsonl") for name in TASKS], "every": every}
     return run_settings(
         place / "corpus", steps=STEPS, model=MODEL | {"layers": 4}, layout=layout or {},
         **({"evaluation": asked} if every else {}),
@@ -124,6 +132,20 @@ def test_what_is_scored_has_the_probability_that_the_exported_model_gives_it(pla
     right = [int(np.argmax(row["logprobs"])) == row["answer"] for row in rows]
     assert results["tasks"]["choices"]["acc"] == np.mean(right)
     assert results["tasks"]["choices"]["checkpoint"] == f"step_{STEPS:08d}"
+
+
+@pytest.mark.slow
+def test_a_last_word_is_right_where_the_exported_model_would_write_it(place, results, logprobs):
+    tokenizer = Tokenizer.load(place / "tokenizer")
+    rows = [json.loads(line) for line in (place / "asked" / "evaluation" / "words.jsonl").open()]
+    right = []
+    for row, item in zip(rows, LAST_WORDS, strict=True):
+        before, whole = tokenizer.encode([item["context"], f"{item['context']} {item['target']}"])
+        target = whole[len(before) :]
+        right.append(logprobs(whole, len(target))[1].tolist() == target)
+        assert row["right"] == {"acc": right[-1]}, item
+    assert results["tasks"]["words"]["acc"] == np.mean(right)
+    assert 0 < sum(right) < len(right)
 
 
 @pytest.mark.slow
