@@ -1,6 +1,7 @@
 """The stages that judge: a small synthesis and its quality before the large one, quality, evaluation, the report."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,8 +162,10 @@ def _measure(demo: Demo, corpus: str, output: str, *, threshold: Path | None) ->
     asked = demo.config.quality
     settings = Settings(
         source=demo.at("corpus_subset"), heldout=demo.at("corpus_heldout"), benchmarks=asked.benchmarks,
-        judge=_judge(demo), sample=asked.judge.sample if asked.judge else 1, seed=demo.config.seed,
+        judge=_judge(demo), seed=demo.config.seed,
     )  # fmt: skip
+    if asked.judge is not None:
+        settings = replace(settings, sample=asked.judge.sample, judge_by=asked.judge.by)
     with Progress("rules", unit="shards") as rules, Progress("judge", unit="documents") as judging:
         return step(
             demo.at(corpus), demo.at(output), settings, replace=True, crew=demo.crew, progress=rules.update,

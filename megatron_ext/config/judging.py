@@ -20,6 +20,8 @@ class JudgeConfig:
     """The server's name of its model."""
     url: str = ""
     """Address of the server, up to and with its /v1."""
+    by: Literal["answer", "likelihood"] = "answer"
+    """Whether it writes its verdicts, or, too small for that, the likeliest one counts."""
     sample: PositiveInt = 1000
     """Documents to judge."""
 
