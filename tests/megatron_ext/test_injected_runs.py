@@ -133,7 +133,6 @@ def test_facts_may_be_shown_to_a_run_that_was_begun_without_any(settings, traine
         go_on(steps=[3, 5])
 
 
-@pytest.mark.slow
 def test_a_run_that_goes_on_with_facts_shows_them_where_its_file_says(settings, tmp_path):
     train_many(tmp_path, {"run": without(settings) | {"sources": half(settings)}})
     train_many(tmp_path, {"run": settings | {"knowledge": settings["knowledge"] | {"steps": [4, 5, 7]}}})

@@ -18,7 +18,7 @@ def on_ranks(scenario, folder, *, ranks=2, **changes):
 LAYOUTS = [
     ("data 2", "fp32", {}),
     pytest.param("data 2", "bf16", {}, marks=pytest.mark.slow),
-    pytest.param("tensor 2", "bf16", {"tensor": 2}, marks=pytest.mark.slow),
+    ("tensor 2", "bf16", {"tensor": 2}),
     pytest.param("pipeline 2, 2 chunks", "fp32", {"pipeline": 2, "chunks": 2}, marks=pytest.mark.slow),
 ]
 

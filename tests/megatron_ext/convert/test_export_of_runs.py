@@ -7,9 +7,7 @@ from tests.megatron_ext.convert.models import logits
 from tests.support import MODEL, make_corpus, run_module, run_settings, train
 
 
-@pytest.mark.parametrize(
-    "qk_norm", [pytest.param(True, id="Qwen3"), pytest.param(False, id="Llama", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("qk_norm", [True, False], ids=["Qwen3", "Llama"])
 def test_an_exported_model_has_the_logits_of_the_run(qk_norm, tmp_path):
     corpus = make_corpus(tmp_path)
     settings = run_settings(corpus, steps=2, model=MODEL | {"qk_norm": qk_norm, "tied_embeddings": qk_norm})

@@ -48,11 +48,7 @@ def test_training_starts_from_the_imported_weights(imported, alone):
     assert abs(losses[0] - fresh[0]) > 0.1
 
 
-@pytest.mark.parametrize(
-    "layout",
-    [pytest.param(layout, marks=[] if "pipeline" in layout else pytest.mark.slow) for layout in LAYOUTS],
-    ids="-".join,
-)
+@pytest.mark.parametrize("layout", LAYOUTS, ids="-".join)
 def test_every_layout_reads_the_same_imported_weights(layout, imported, alone):
     settings, expected = alone
     name = "-".join(layout)
