@@ -81,7 +81,7 @@ def test_a_damaged_shard_is_named_and_the_checkpoint_before_it_taken(undisturbed
     with shard.open("r+b") as file:
         file.seek(1000)
         file.write(bytes([file.read(1)[0] ^ 1]))
-    assert train(run, settings, processes=2) == expected
+    assert train_by_command(run, settings, processes=2) == expected
     assert events(run, "damaged")[0]["problem"] == f"{newest}/__1_0.distcp was changed after it was written"
     assert events(run, "start")[-1]["step"] == int(newest[-8:]) - 2
     assert f"{newest}.unsound" in checkpoints(run)
