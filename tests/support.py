@@ -1,5 +1,6 @@
 """Small real runs for tests: a corpus of a few documents, a tiny model, and real processes."""
 
+import atexit
 import json
 import os
 import subprocess
@@ -7,15 +8,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import yaml
 
+from data_tools.processes import die_with_parent
 from data_tools.steps.tokenize import tokenize
 from data_tools.text.readers import Document, write_documents
 from data_tools.text.training import train_tokenizer
+from megatron_ext.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 WORDS = [
@@ -86,6 +91,19 @@ def start(folder: Path, settings: dict[str, Any], *, processes: int = 1) -> subp
     )  # fmt: skip
 
 
+def refusal(folder: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> str:
+    """What `megatron-ext train` says to a run that it refuses before any process is started."""
+    run_file = folder.parent / f"{folder.name}.refused.yaml"
+    run_file.write_text(yaml.safe_dump(settings))
+    with pytest.MonkeyPatch.context() as outside_ranks:
+        for name in ("RANK", "WORLD_SIZE"):
+            outside_ranks.delenv(name, raising=False)
+        assert main(["train", str(run_file), "--output", str(folder)]) == 2
+    printed = capsys.readouterr().err
+    assert "Traceback" not in printed
+    return printed
+
+
 def wait_for_step(folder: Path, process: subprocess.Popen[str], step: int) -> None:
     """Until a run that is being trained has taken so many steps; a loaded machine takes its time."""
     for _ in range(6000):
@@ -96,8 +114,8 @@ def wait_for_step(folder: Path, process: subprocess.Popen[str], step: int) -> No
     raise AssertionError("the run did not get there")
 
 
-def train(folder: Path, settings: dict[str, Any], *, processes: int = 1) -> list[float]:
-    """Train to the end; the loss of every step."""
+def train_by_command(folder: Path, settings: dict[str, Any], *, processes: int = 1) -> list[float]:
+    """Train to the end as a user does; the loss of every step."""
     process = start(folder, settings, processes=processes)
     printed, _ = process.communicate(timeout=300)
     assert process.returncode == 0, printed
@@ -111,15 +129,45 @@ def losses(folder: Path) -> list[float]:
     return [by_step[step] for step in sorted(by_step)]
 
 
+def train(folder: Path, settings: dict[str, Any], *, processes: int = 1) -> list[float]:
+    """Train to the end; the loss of every step. See `train_many`."""
+    return train_many(folder.parent, {folder.name: settings}, processes=processes)[folder.name]
+
+
 def train_many(folder: Path, runs: dict[str, dict[str, Any]], *, processes: int = 1) -> dict[str, list[float]]:
-    """Train runs one after the other in the same ranks; the losses of each. Run folders have the names of the runs."""
-    files = [folder / f"{name}.yaml" for name in runs]
-    for file, settings in zip(files, runs.values(), strict=True):
+    """Train runs one after the other; the losses of each. Run folders have the names of the runs.
+
+    The ranks are those of `megatron-ext train`, forked from a process that is there already: see `run_module`.
+    """
+    for name, settings in runs.items():
+        file = folder / f"{name}.yaml"
         file.write_text(yaml.safe_dump(settings))
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", *launch, str(ROOT / "tests" / "train_many.py"), *map(str, files)], cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+        run_module("megatron_ext", "train", file, "--output", folder / name, ranks=processes)
     return {name: losses(folder / name) for name in runs}
+
+
+def run_module(module: str, *arguments: Any, ranks: int = 0, folder: Path = ROOT) -> str:
+    """What `python -m module` prints, as so many ranks of a group, or as one process outside of any.
+
+    It begins with Megatron-core imported, which takes seconds of every process that is started anew.
+    """
+    server = _warm_ranks()
+    with TemporaryDirectory() as scratch:
+        printed = {name: Path(scratch, name) for name in ("stdout", "stderr")}
+        job = {"module": module, "arguments": [str(word) for word in arguments], "ranks": ranks, "folder": str(folder)}
+        server.stdin.write(json.dumps(job | {name: str(path) for name, path in printed.items()}) + "\n")
+        server.stdin.flush()
+        status = server.stdout.readline().strip()
+        out, err = (path.read_text() if path.exists() else "" for path in printed.values())
+    assert status == "0", f"status {status}\n{out}\n{err}"
+    return out
+
+
+@cache
+def _warm_ranks() -> subprocess.Popen[str]:
+    server = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "tests.warm_ranks"], cwd=ROOT, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True, preexec_fn=die_with_parent,
+    )  # fmt: skip
+    atexit.register(server.communicate)
+    return server

@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 TOPS = ("data_tools", "megatron_ext", "launch")
 
@@ -105,15 +103,22 @@ def room_of(module: str) -> str | None:
     return next((room for room in MAY_IMPORT if inside(module, room)), None)
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_of)
-def test_a_file_imports_only_what_its_room_may(path):
-    module = module_of(path)
-    room = room_of(module)
-    assert room or module in PACKAGES, f"{module} stands in no room: add a row, with its direction"
-    allowed = MAY_IMPORT[room] | {room} if room else set()
-    found = ours(imports_of(ast.walk(TREES[path])))
-    refused = {name for name in found if not any(inside(name, other) for other in allowed)}
-    assert not refused, f"{module} may not import {sorted(refused)}: take it as an argument instead"
+def functions_of(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(TREES[path]) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def test_every_file_stands_in_a_room():
+    lost = [module for module in MODULES if room_of(module) is None and module not in PACKAGES]
+    assert not lost, "add a row for its room, with its direction"
+
+
+def test_a_file_imports_only_what_its_room_may():
+    refused = [
+        f"{module} imports {name}"
+        for module, path in MODULES.items() for name in ours(imports_of(ast.walk(TREES[path])))
+        if not any(inside(name, other) for room in [room_of(module)] if room for other in MAY_IMPORT[room] | {room})
+    ]  # fmt: skip
+    assert not refused, "take it as an argument instead"
 
 
 def test_no_two_modules_import_each_other_in_a_circle():
@@ -136,11 +141,13 @@ def test_no_two_modules_import_each_other_in_a_circle():
         visit(module, ())
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if module_of(path).startswith(("data_tools", "launch"))],
-                         ids=module_of)  # fmt: skip
-def test_making_data_needs_no_torch_to_be_imported(path):
-    heavy = {name for name in imports_of(at_import(TREES[path])) if name.split(".")[0] in HEAVY}
-    assert not heavy, f"{sorted(heavy)} is imported at the top: import it in the function that needs it"
+def test_making_data_needs_no_torch_to_be_imported():
+    heavy = [
+        f"{module} imports {name} at the top"
+        for module, path in MODULES.items() if module.startswith(("data_tools", "launch"))
+        for name in imports_of(at_import(TREES[path])) if name.split(".")[0] in HEAVY
+    ]  # fmt: skip
+    assert not heavy, "import it in the function that needs it"
 
 
 def at_import(tree: ast.Module) -> list[ast.AST]:
@@ -156,36 +163,53 @@ def at_import(tree: ast.Module) -> list[ast.AST]:
     return nodes
 
 
-@pytest.mark.parametrize("path", ALL_FILES, ids=name_of)
-def test_a_file_can_be_read_in_one_sitting(path):
-    lines = len(path.read_text().splitlines())
-    assert lines <= MOST_LINES_OF_A_FILE, f"{lines} lines: part it by what its parts are about"
-    for node in ast.walk(TREES[path]):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = node.end_lineno - node.lineno + 1
-            assert length <= MOST_LINES_OF_A_FUNCTION, f"{node.name} has {length} lines: give its steps names"
+def test_a_file_can_be_read_in_one_sitting():
+    lines = {name_of(path): len(path.read_text().splitlines()) for path in ALL_FILES}
+    long = {name: count for name, count in lines.items() if count > MOST_LINES_OF_A_FILE}
+    assert not long, "part it by what its parts are about"
 
 
-@pytest.mark.parametrize("path", ALL_FILES, ids=name_of)
-def test_a_file_opens_with_what_it_is(path):
-    assert ast.get_docstring(TREES[path]), "no docstring: say what the file is and what it promises"
+def test_a_function_can_be_seen_at_once():
+    lines = {
+        f"{name_of(path)}, {function.name}": function.end_lineno - function.lineno + 1
+        for path in ALL_FILES for function in functions_of(path)
+    }  # fmt: skip
+    long = {name: count for name, count in lines.items() if count > MOST_LINES_OF_A_FUNCTION}
+    assert not long, "give its steps names"
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_of)
-def test_every_argument_of_ours_is_typed(path):
-    for node in ast.walk(TREES[path]):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            given = node.args
-            arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
-            bare = [a.arg for a in arguments if a and a.annotation is None and a.arg not in {"self", "cls"}]
-            assert not bare, f"{node.name} (line {node.lineno}) takes {bare} without a type"
+def test_a_file_opens_with_what_it_is():
+    bare = [name_of(path) for path in ALL_FILES if not ast.get_docstring(TREES[path])]
+    assert not bare, "say what the file is and what it promises"
 
 
-@pytest.mark.parametrize("path", [path for path in ALL_FILES if path != Path(__file__)], ids=name_of)
-def test_nothing_is_left_unfinished_or_global(path):
-    unfinished = [line for line in path.read_text().splitlines() if UNFINISHED.search(line)]
-    assert not unfinished, f"finish it or leave it out: {unfinished}"
-    for node in ast.walk(TREES[path]):
-        assert not isinstance(node, ast.Global), f"line {node.lineno}: pass the value instead of sharing it"
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"line {node.lineno}: a relative import; name the module in full"
+def test_every_argument_of_ours_is_typed():
+    bare = [
+        f"{name_of(path)}, {function.name} (line {function.lineno}) takes {argument.arg}"
+        for path in FILES for function in functions_of(path) for argument in arguments_of(function)
+        if argument.annotation is None and argument.arg not in {"self", "cls"}
+    ]  # fmt: skip
+    assert not bare, "say its type"
+
+
+def arguments_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.arg]:
+    given = function.args
+    every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    return [argument for argument in every if argument]
+
+
+def test_nothing_is_left_unfinished():
+    unfinished = [
+        f"{name_of(path)}: {line.strip()}"
+        for path in ALL_FILES if path != Path(__file__)
+        for line in path.read_text().splitlines() if UNFINISHED.search(line)
+    ]  # fmt: skip
+    assert not unfinished, "finish it or leave it out"
+
+
+def test_nothing_is_global():
+    shared = [
+        f"{name_of(path)}, line {node.lineno}"
+        for path in ALL_FILES for node in ast.walk(TREES[path]) if isinstance(node, ast.Global)
+    ]  # fmt: skip
+    assert not shared, "pass the value instead of sharing it"

@@ -20,14 +20,13 @@ from megatron.core.dist_checkpointing.dict_utils import extract_matching_values,
 from megatron.core.dist_checkpointing.mapping import ShardedTensor, ShardedTensorFactory
 from torch import Tensor
 
+from megatron_ext.checkpoint.boxes import boxes_of
+
 OPTIMIZER = "optimizer"
 OPTIMIZER_LAYOUT = "fully_reshardable"
 PREFIX = "optimizer.state"
 
 Shard = ShardedTensor | ShardedTensorFactory
-
-Box = tuple[tuple[int, ...], tuple[int, ...]]
-"""Offsets and sizes, by dimension."""
 
 
 class Share(NamedTuple):
@@ -112,28 +111,6 @@ def _shares(state: dict[str, Any], inner: Any) -> Iterator[Share]:
                 for parameter, ranges in bucket["param_map"].items():
                     tensors = inner._get_main_param_and_optimizer_states(parameter)
                     yield Share(shards[id(parameter)], parameter, ranges["param"].start, tensors)
-
-
-def boxes_of(shape: tuple[int, ...], start: int, stop: int) -> Iterator[Box]:
-    """The stretch [start, stop) of a row-major array, in order, as few boxes."""
-    if start >= stop:
-        return
-    if len(shape) <= 1:
-        yield (start,) * len(shape), (stop - start,) * len(shape)
-        return
-    row = math.prod(shape[1:])
-    first = start // row
-    end = min(stop, (first + 1) * row)
-    if end - start < row:
-        yield from _in_row(first, boxes_of(shape[1:], start - first * row, end - first * row))
-    else:
-        end = stop - stop % row
-        yield (first, *(0 for _ in shape[1:])), (end // row - first, *shape[1:])
-    yield from boxes_of(shape, end, stop)
-
-
-def _in_row(row: int, boxes: Iterator[Box]) -> Iterator[Box]:
-    return (((row, *offsets), (1, *sizes)) for offsets, sizes in boxes)
 
 
 def _boxes(prefix: str, shard: Shard, parameter: Tensor, tensor: Tensor, start: int) -> Iterator[ShardedTensor]:

@@ -130,6 +130,9 @@ def _start(
 def _results(
     runs: list[Path], wanted: "Wanted", *, by_position: bool, ensemble: Path | None, progress: Progress
 ) -> dict[str, Any]:
+    from megatron_ext import platform
+
+    platform.prepare()
     from megatron_ext.evaluation import trained
 
     if wanted.heldout and by_position:

@@ -118,6 +118,9 @@ def train(
 
     die_with_parent()
     with StopRequest() as request:  # before torch is imported, which takes seconds
+        from megatron_ext import platform
+
+        platform.prepare()
         from megatron_ext.evaluation import answers
         from megatron_ext.knowledge import probes
         from megatron_ext.training.run import train as train_run

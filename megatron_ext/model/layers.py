@@ -7,6 +7,7 @@ Shape suffixes: S positions, R rows, H query heads of this rank, G key-value hea
 T all tokens of a micro batch, row after row.
 """
 
+import importlib.util
 from itertools import pairwise
 from typing import Any
 
@@ -15,11 +16,8 @@ import torch.nn.functional as F
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
 
-try:
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:  # torch before 2.10
-    varlen_attn = None
-
+VARIABLE_LENGTHS = importlib.util.find_spec("torch.nn.attention.varlen") is not None
+"""From torch 2.10 on."""
 CAUSAL = (-1, 0)
 HALF = (torch.bfloat16, torch.float16)
 
@@ -65,7 +63,7 @@ class Attention(torch.nn.Module):
         query, key, value = (x.transpose(0, 1) for x in (query_SRHD, key_SRGD, value_SRGD))
         if attention_mask is None:
             context_RSHD = _causal(query, key, value)
-        elif varlen_attn is not None and query.is_cuda and query.dtype in HALF:
+        elif VARIABLE_LENGTHS and query.is_cuda and query.dtype in HALF:
             context_RSHD = _by_variable_lengths(query, key, value, attention_mask)
         else:
             context_RSHD = _stretch_by_stretch(query, key, value, attention_mask)
@@ -83,6 +81,8 @@ def _causal(query_RSHD: Tensor, key_RSGD: Tensor, value_RSGD: Tensor) -> Tensor:
 
 
 def _by_variable_lengths(query_RSHD: Tensor, key_RSGD: Tensor, value_RSGD: Tensor, bounds: Tensor) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn  # loads torch's compiler, which takes seconds
+
     query, key, value = (x.flatten(0, 1) for x in (query_RSHD, key_RSGD, value_RSGD))
     longest = query_RSHD.shape[1]  # an upper bound: the true one would have to wait for the GPU
     grouped = key.shape[1] != query.shape[1]

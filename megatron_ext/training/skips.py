@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from megatron.core.optimizer.clip_grads import clip_grad_by_total_norm_fp32
 
 
 class TooManySkipsError(FloatingPointError):
@@ -70,6 +69,8 @@ def guarded_step(optimizer: Any, clip: float) -> tuple[bool, float]:
     Returns:
         Whether the weights were updated, and the norm of the gradient before it was clipped.
     """
+    from megatron.core.optimizer.clip_grads import clip_grad_by_total_norm_fp32
+
     if optimizer.prepare_grads():
         return False, math.nan
     norm = optimizer.get_grad_norm()  # a float; with Transformer Engine and a newer Megatron-core a tensor on the GPU

@@ -4,18 +4,9 @@ import json
 
 import pytest
 
-from tests.support import losses, make_corpus, run_settings, start, train, train_many
+from tests.support import losses, make_corpus, refusal, run_settings, train, train_many
 
 STEPS = 6
-
-
-def refusal(folder, settings):
-    """What a start is refused with, before anything is trained."""
-    process = start(folder, settings)
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 2, printed
-    assert "Traceback" not in printed
-    return printed
 
 
 def planned(corpus, **changes):
@@ -80,15 +71,15 @@ def test_a_larger_batch_after_what_was_trained_is_a_stage_of_the_ramp(folder):
     ],
     ids=["another batch from the beginning", "another seed"],
 )
-def test_a_changed_past_is_refused_and_said(changes, said, folder):
+def test_a_changed_past_is_refused_and_said(changes, said, folder, capsys):
     settings = run_settings(folder / "corpus", steps=STEPS + 2) | changes
-    assert said in refusal(folder / "first", settings)
+    assert said in refusal(folder / "first", settings, capsys)
 
 
-def test_another_model_in_the_folder_of_a_run_is_refused_by_what_differs(folder):
+def test_another_model_in_the_folder_of_a_run_is_refused_by_what_differs(folder, capsys):
     settings = planned(folder / "corpus")
     settings["model"] = settings["model"] | {"ffn": 96}
-    assert "a run of another model (ffn)" in refusal(folder / "first", settings)
+    assert "a run of another model (ffn)" in refusal(folder / "first", settings, capsys)
 
 
 def test_the_optimizer_of_an_earlier_run_is_kept_or_fresh_and_the_schedule_is_always_the_new_one(folder):
@@ -104,30 +95,30 @@ def test_the_optimizer_of_an_earlier_run_is_kept_or_fresh_and_the_schedule_is_al
     assert json.loads(first)["lr"] == 0.002
 
 
-def test_weights_of_another_model_are_refused(folder):
+def test_weights_of_another_model_are_refused(folder, capsys):
     settings = planned(folder / "corpus", init_from=str(folder / "first"))
     settings["model"] = settings["model"] | {"ffn": 96}
-    assert "found ffn 64, expected this run's ffn 96" in refusal(folder / "other", settings)
+    assert "found ffn 64, expected this run's ffn 96" in refusal(folder / "other", settings, capsys)
 
 
-def test_a_corpus_of_another_tokenizer_than_the_others_is_refused(folder, tmp_path):
+def test_a_corpus_of_another_tokenizer_than_the_others_is_refused(folder, tmp_path, capsys):
     settings = planned(folder / "corpus")
     other = make_corpus(tmp_path, documents=30, name="other")
     settings["sources"]["other"] = {"corpus": str(other), "tokens": STEPS * 128}
-    assert "found another tokenizer" in refusal(tmp_path / "run", settings)
+    assert "found another tokenizer" in refusal(tmp_path / "run", settings, capsys)
 
 
-def test_a_place_that_cannot_be_a_run_folder_is_refused(folder, tmp_path):
+def test_a_place_that_cannot_be_a_run_folder_is_refused(folder, tmp_path, capsys):
     (tmp_path / "run").write_text("")
-    assert "found a file, expected a folder" in refusal(tmp_path / "run", planned(folder / "corpus"))
+    assert "found a file, expected a folder" in refusal(tmp_path / "run", planned(folder / "corpus"), capsys)
 
 
-def test_a_model_too_large_for_the_machine_is_refused_with_what_it_needs(folder, tmp_path):
+def test_a_model_too_large_for_the_machine_is_refused_with_what_it_needs(folder, tmp_path, capsys):
     settings = planned(folder / "corpus")
     settings["model"] = settings["model"] | {"hidden": 65536, "ffn": 262144, "layers": 80}
-    assert "GiB needed by the fullest rank (weights" in refusal(tmp_path / "run", settings)
+    assert "GiB needed by the fullest rank (weights" in refusal(tmp_path / "run", settings, capsys)
 
 
-def test_what_needs_transformer_engine_is_refused_without_it(folder, tmp_path):
+def test_what_needs_transformer_engine_is_refused_without_it(folder, tmp_path, capsys):
     settings = planned(folder / "corpus", precision="fp8")
-    assert "no Transformer Engine" in refusal(tmp_path / "run", settings)
+    assert "no Transformer Engine" in refusal(tmp_path / "run", settings, capsys)

@@ -8,7 +8,7 @@ import pytest
 from data_tools.errors import InputError
 from megatron_ext.config import run_from_dict
 from megatron_ext.training.preflight import check
-from tests.support import losses, make_corpus, run_settings, start, train, train_many, wait_for_step
+from tests.support import losses, make_corpus, run_settings, start, train, train_by_command, train_many, wait_for_step
 
 STEPS = 8
 KNOWLEDGE = {
@@ -107,7 +107,7 @@ def test_a_run_killed_between_showings_goes_on_with_the_schedule_to_the_same_bit
     process.kill()
     process.wait()
     assert len(losses(tmp_path / "killed")) < STEPS, "the run ended before it was killed"
-    assert train(tmp_path / "killed", settings, processes=2) == expected
+    assert train_by_command(tmp_path / "killed", settings, processes=2) == expected
     for name in ("undisturbed", "killed"):
         by_step = {step["step"]: step.get("trained/knowledge") for step in events(tmp_path / name, "step")}
         assert by_step[8] == events(tmp_path / name, "start")[0]["injected"]["tokens"]
@@ -133,7 +133,6 @@ def test_facts_may_be_shown_to_a_run_that_was_begun_without_any(settings, traine
         go_on(steps=[3, 5])
 
 
-@pytest.mark.slow
 def test_a_run_that_goes_on_with_facts_shows_them_where_its_file_says(settings, tmp_path):
     train_many(tmp_path, {"run": without(settings) | {"sources": half(settings)}})
     train_many(tmp_path, {"run": settings | {"knowledge": settings["knowledge"] | {"steps": [4, 5, 7]}}})

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import MODEL, make_corpus, run_settings, train_many
 
-STEPS = 10
+STEPS = 6
 IN_ONE_PROCESS = {
     "whole layers computed again": {"recompute": "full"},
     "attention computed again": {"recompute": "selective"},

@@ -5,6 +5,7 @@ import pytest
 
 from data_tools.corpus.indexed import CorpusWriter, IndexedCorpus, token_dtype
 from data_tools.errors import InputError
+from tests.megatron_corpus import read_by_megatron, write_by_megatron
 
 LENGTHS = [1, 7, 4096, 2, 300, 1]
 
@@ -20,27 +21,14 @@ def made(prefix, vocabulary=8192):
 
 @pytest.mark.parametrize("vocabulary", [8192, 65_499, 65_500, 200_000])
 def test_megatron_core_reads_our_corpus_token_for_token(tmp_path, vocabulary):
-    from megatron.core.datasets.indexed_dataset import IndexedDataset
-
     documents = made(tmp_path / "corpus", vocabulary)
-    theirs = IndexedDataset(str(tmp_path / "corpus"))
-    assert len(theirs) == len(documents)
-    assert theirs.document_indices.tolist() == list(range(len(documents) + 1))
-    for number, tokens in enumerate(documents):
-        assert theirs[number].tolist() == tokens.tolist()
+    assert read_by_megatron(tmp_path / "corpus") == [tokens.tolist() for tokens in documents]
 
 
 @pytest.mark.parametrize("vocabulary", [8192, 200_000])
 def test_our_bytes_are_those_that_megatron_core_writes(tmp_path, vocabulary):
-    import torch
-    from megatron.core.datasets.indexed_dataset import DType, IndexedDatasetBuilder
-
     documents = made(tmp_path / "ours", vocabulary)
-    builder = IndexedDatasetBuilder(str(tmp_path / "theirs.bin"), dtype=DType.optimal_dtype(vocabulary))
-    for tokens in documents:
-        builder.add_item(torch.from_numpy(tokens))
-        builder.end_document()
-    builder.finalize(str(tmp_path / "theirs.idx"))
+    write_by_megatron(tmp_path / "theirs", documents, vocabulary=vocabulary)
     for suffix in (".bin", ".idx"):
         assert (tmp_path / f"ours{suffix}").read_bytes() == (tmp_path / f"theirs{suffix}").read_bytes()
 

@@ -11,6 +11,7 @@ from data_tools.corpus.names import NameFiles, Names, write_sidecars
 from data_tools.corpus.repair import repair
 from data_tools.corpus.verify import verify
 from data_tools.errors import InputError
+from tests.megatron_corpus import read_by_megatron
 
 EOS, COUNT = 1, 50
 VOCABULARIES = [600, 70_000]
@@ -175,10 +176,7 @@ def test_the_result_is_the_same_for_any_size_of_block(tmp_path, monkeypatch, siz
 
 
 def test_megatron_core_reads_a_repaired_corpus(tmp_path):
-    from megatron.core.datasets.indexed_dataset import IndexedDataset
-
     documents = make(tmp_path / "corpus")
     (tmp_path / "corpus" / "corpus.idx").unlink()
     repair(tmp_path / "corpus", tmp_path / "repaired")
-    theirs = IndexedDataset(str(tmp_path / "repaired" / "corpus"))
-    assert [theirs[number].tolist() for number in range(len(theirs))] == documents
+    assert read_by_megatron(tmp_path / "repaired" / "corpus") == documents

@@ -23,6 +23,7 @@ from data_tools.synthesis.recipe import Draft, Seed, Steps
 from data_tools.synthesis.run import synthesize
 from data_tools.text.tokenizer import Tokenizer
 from tests.data_tools.steps.corpora import corpus_of, neighbors_of
+from tests.megatron_corpus import read_by_megatron
 from tests.support import make_corpus
 
 DOCUMENTS = 12
@@ -204,11 +205,9 @@ def test_a_view_that_is_written_out_is_a_corpus_with_the_same_tokens(place: Path
 
 
 def test_megatron_core_reads_a_view_that_was_written_out(place: Path, tmp_path: Path) -> None:
-    from megatron.core.datasets.indexed_dataset import IndexedDataset
-
     megadocs(place / "corpus", [place / "said"], tmp_path / "view", materialize=True)
-    view, theirs = View(tmp_path / "view"), IndexedDataset(str(tmp_path / "view" / CORPUS_PREFIX))
-    assert [theirs[group].tolist() for group in range(len(theirs))] == [tokens.tolist() for tokens in groups_of(view)]
+    theirs = read_by_megatron(tmp_path / "view" / CORPUS_PREFIX)
+    assert theirs == [tokens.tolist() for tokens in groups_of(View(tmp_path / "view"))]
 
 
 def test_related_documents_stand_beside_each_other(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from data_tools.text.readers import Document, Fields, read_documents, write_docu
 from data_tools.text.tokenizer import Tokenizer
 from data_tools.text.training import train_tokenizer
 from data_tools.workers import team
+from tests.megatron_corpus import read_by_megatron
 from tests.support import mpiexec, small_disk
 
 ROOT = Path(__file__).parents[3]
@@ -32,7 +33,6 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from data_tools.workers import team
-from tests.support import mpiexec, small_disk
 with team(int(sys.argv[4])) as crew:
     from data_tools.steps.tokenize import tokenize
     tokenize([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), shard_bytes=50_000, crew=crew)
@@ -56,14 +56,12 @@ def made(tmp_path_factory):
 
 
 def test_megatron_core_reads_back_every_document_with_its_end(made, tmp_path):
-    from megatron.core.datasets.indexed_dataset import IndexedDataset
-
     manifest = tokenize([made[0]], made[1], tmp_path / "corpus")
-    tokenizer, theirs = Tokenizer.load(made[1]), IndexedDataset(str(tmp_path / "corpus" / CORPUS_PREFIX))
+    tokenizer, theirs = Tokenizer.load(made[1]), read_by_megatron(tmp_path / "corpus" / CORPUS_PREFIX)
     documents = list(read_documents([made[0]]))
     assert len(theirs) == len(documents) == manifest.counts["documents"]
     for number, document in enumerate(documents):
-        *tokens, last = theirs[number].tolist()
+        *tokens, last = theirs[number]
         assert (tokenizer.decode(tokens), last) == (document.text, tokenizer.eos)
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from megatron_ext.checkpoint.shards import boxes_of
+from megatron_ext.checkpoint.boxes import boxes_of
 
 
 @pytest.mark.parametrize("shape", [(), (7,), (3, 4), (1, 5), (5, 1, 2), (2, 3, 4), (2, 2, 2, 2)], ids=str)

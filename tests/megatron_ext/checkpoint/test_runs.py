@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import MODEL, ROOT, losses, make_corpus, run_settings, start, train
+from tests.support import MODEL, ROOT, losses, make_corpus, run_settings, start, train, train_by_command
 
 pytestmark = pytest.mark.slow
 STEPS = 8
@@ -64,7 +64,7 @@ def test_a_run_killed_while_a_checkpoint_is_written_goes_on_to_the_same_losses(u
     process.wait()
     assert "step_00000004" not in checkpoints(run), "the checkpoint was complete before the kill"
     wait_for(None, lambda: not processes_of(run))
-    assert train(run, settings, processes=2) == expected
+    assert train_by_command(run, settings, processes=2) == expected
     assert events(run, "start")[-1]["step"] == 2
     assert checkpoints(run) == checkpoints(folder / "undisturbed")
 
@@ -81,7 +81,7 @@ def test_a_damaged_shard_is_named_and_the_checkpoint_before_it_taken(undisturbed
     with shard.open("r+b") as file:
         file.seek(1000)
         file.write(bytes([file.read(1)[0] ^ 1]))
-    assert train(run, settings, processes=2) == expected
+    assert train_by_command(run, settings, processes=2) == expected
     assert events(run, "damaged")[0]["problem"] == f"{newest}/__1_0.distcp was changed after it was written"
     assert events(run, "start")[-1]["step"] == int(newest[-8:]) - 2
     assert f"{newest}.unsound" in checkpoints(run)

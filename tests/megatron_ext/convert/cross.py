@@ -14,15 +14,8 @@ from megatron_ext.convert import whole
 from megatron_ext.convert.exporting import export_hf
 from megatron_ext.convert.importing import import_hf
 from megatron_ext.convert.record import read_record
+from tests.megatron_ext.convert.core_logits import our_logits
 from tests.megatron_ext.convert.models import tokens_RS
-
-
-def our_logits(folder: Path, vocabulary: int) -> torch.Tensor:
-    tokens = tokens_RS() % vocabulary
-    with whole.whole_model(read_record(folder)) as model, torch.no_grad():
-        whole.load(model, whole.newest(folder))
-        places = torch.arange(tokens.shape[1]).expand_as(tokens)
-        return model[0].eval()(tokens, places, None)[..., :vocabulary].float()
 
 
 def our_loss(folder: Path) -> float:

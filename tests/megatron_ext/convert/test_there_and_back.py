@@ -1,18 +1,15 @@
 """Imported models compute what transformers computes, and come out again as they went in, bit by bit."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from megatron_ext.convert.record import read_record
 from tests.megatron_ext.convert.models import CASES, logits, make_model, tensors_of, tokens_RS
-from tests.support import ROOT
+from tests.support import run_module
 
-SHARD_BYTES = "20000"
+SHARD_BYTES = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +21,8 @@ def crossed(tmp_path_factory):
         shard_size = "30KB" if "untied" in name else "5GB"
         make_model(folder / name / "hf", settings, shard_size=shard_size)
         expected[name] = logits(folder / name / "hf")
-    folders = [str(folder / name) for name in CASES]
-    script = ["-W", "ignore", "-m", "tests.megatron_ext.convert.cross", SHARD_BYTES, *folders]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    found = subprocess.run([sys.executable, *script], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
+    folders = [folder / name for name in CASES]
+    run_module("tests.megatron_ext.convert.cross", SHARD_BYTES, *folders)
     return {name: (folder / name, expected[name]) for name in CASES}
 
 

@@ -1,14 +1,13 @@
 """An imported model is trained further in any layout, and the run is exported with the tokenizer that it names."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
+from megatron_ext.cli.main import main
 from megatron_ext.convert.record import read_record
 from tests.megatron_ext.convert.models import LLAMA3, make_model, tensors_of
-from tests.support import ROOT, make_corpus, run_settings, train
+from tests.support import make_corpus, run_module, run_settings, train
 
 SETTINGS = {
     "model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 10,
@@ -21,10 +20,7 @@ LAYOUTS = ({"tensor": 2}, {"pipeline": 2}, {"tensor": 2, "sequence_parallel": Tr
 
 def convert(*arguments):
     """The counts that a command prints."""
-    command = [sys.executable, "-W", "ignore", "-m", "megatron_ext", "convert", *map(str, arguments), "--json"]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout)["counts"]
+    return json.loads(run_module("megatron_ext", "convert", *arguments, "--json"))["counts"]
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +48,7 @@ def test_training_starts_from_the_imported_weights(imported, alone):
     assert abs(losses[0] - fresh[0]) > 0.1
 
 
-@pytest.mark.parametrize(
-    "layout",
-    [pytest.param(layout, marks=[] if "pipeline" in layout else pytest.mark.slow) for layout in LAYOUTS],
-    ids="-".join,
-)
+@pytest.mark.parametrize("layout", LAYOUTS, ids="-".join)
 def test_every_layout_reads_the_same_imported_weights(layout, imported, alone):
     settings, expected = alone
     name = "-".join(layout)
@@ -82,13 +74,12 @@ def test_an_unfinished_run_is_exported_too_and_in_another_precision(imported, al
     assert all(torch.equal(value, whole[name].bfloat16()) for name, value in half.items())
 
 
-def test_a_run_without_a_tokenizer_is_exported_only_with_one_given(imported, tmp_path):
+def test_a_run_without_a_tokenizer_is_exported_only_with_one_given(imported, alone, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     settings = json.loads((imported / "alone" / "config.json").read_text()) | {"tokenizer": None}
     (tmp_path / "run" / "config.json").write_text(json.dumps(settings))
     (tmp_path / "run" / "checkpoints").symlink_to(imported / "alone" / "checkpoints")
-    command = [sys.executable, "-m", "megatron_ext", "convert", "export", str(tmp_path / "run"), str(tmp_path / "out")]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert found.returncode == 2
-    assert "--tokenizer: found none" in found.stderr
-    assert "Traceback" not in found.stderr
+    assert main(["convert", "export", str(tmp_path / "run"), str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr().err
+    assert "--tokenizer: found none" in printed
+    assert "Traceback" not in printed

@@ -1,9 +1,6 @@
 """What is measured in a run is what its model knows, in any layout; and the run is none the different for it."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +9,19 @@ import torch
 from data_tools.text.tokenizer import Tokenizer
 from megatron_ext.knowledge.record import FOLDER, PROBES, VALUES, ProbeInfo, read_record
 from tests.megatron_ext.knowledge.support import knowledge, write_facts
-from tests.support import MODEL, ROOT, losses, make_corpus, run_settings, start, train, train_many, wait_for_step
+from tests.support import (
+    MODEL,
+    losses,
+    make_corpus,
+    refusal,
+    run_module,
+    run_settings,
+    start,
+    train,
+    train_by_command,
+    train_many,
+    wait_for_step,
+)  # fmt: skip
 
 STEPS = 5
 LAYOUTS = {
@@ -100,9 +109,7 @@ def test_a_finished_run_vouches_for_its_record(alone, place):
 def test_values_are_those_of_a_plain_forward_pass_of_the_exported_model(alone, place):
     from transformers import AutoModelForCausalLM
 
-    export = ["-m", "megatron_ext", "convert", "export", "shown", "hf", "--tokenizer", "tokenizer"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, *export], cwd=place, env=environment, check=True)
+    run_module("megatron_ext", "convert", "export", "shown", "hf", "--tokenizer", "tokenizer", folder=place)
     model = AutoModelForCausalLM.from_pretrained(place / "hf", local_files_only=True).eval()
     tokenizer = Tokenizer.load(place / "tokenizer")
     expected = []
@@ -145,16 +152,13 @@ def test_a_run_killed_and_started_again_has_the_record_of_an_undisturbed_one(pla
     assert len(losses(run)) < 12, "the run ended before it was killed"
     values = run / FOLDER / VALUES
     values.write_bytes(values.read_bytes() + b"torn")
-    assert train(run, wanted, processes=2) == undisturbed
+    assert train_by_command(run, wanted, processes=2) == undisturbed
     for name in (PROBES, VALUES):
         assert (run / FOLDER / name).read_bytes() == (tmp_path / "undisturbed" / FOLDER / name).read_bytes()
 
 
-def test_facts_that_a_run_was_not_begun_with_are_refused_before_anything_starts(alone, place, tmp_path):
+def test_facts_that_a_run_was_not_begun_with_are_refused_before_anything_starts(alone, place, tmp_path, capsys):
     other = tmp_path / "facts.json"
     other.write_text((place / "facts.json").read_text().replace("select", "insert"))
     changed = bare(place, knowledge=knowledge(other))
-    process = start(place / "shown", changed)
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "found a" in printed
+    assert "started on another knowledge.facts" in refusal(place / "shown", changed, capsys)

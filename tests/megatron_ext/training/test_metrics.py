@@ -1,7 +1,7 @@
 """The figures of a step are what they say they are, and absent where they can't be known."""
 
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,24 +102,24 @@ def test_fp8_is_measured_by_the_peak_of_fp8():
     assert peak_flops("NVIDIA A100-SXM4-80GB", "fp8") is None
 
 
-def test_the_clock_tells_waiting_for_data_from_checkpoints_observers_and_work():
+def test_the_clock_tells_waiting_for_data_from_checkpoints_observers_and_work(monkeypatch):
+    now = [0.0]
+
+    def wait(seconds):
+        now[0] += seconds
+
     def slow():
         for number in range(3):
-            time.sleep(0.02)
+            wait(2.0)
             yield number
 
+    monkeypatch.setattr("megatron_ext.training.metrics.time", SimpleNamespace(monotonic=lambda: now[0]))
     clock = StepClock()
     with clock.checkpoint():
-        time.sleep(0.05)
+        wait(16.0)
     with clock.observers():
-        time.sleep(0.05)
+        wait(32.0)
     assert list(clock.waiting(slow())) == [0, 1, 2]
-    time.sleep(0.03)
-    lap = clock.lap()
-    assert lap.checkpoint == pytest.approx(0.05, abs=0.04)
-    assert lap.observers == pytest.approx(0.05, abs=0.04)
-    assert lap.data == pytest.approx(0.06, abs=0.04)
-    assert lap.seconds == pytest.approx(0.09, abs=0.05)
-    again = clock.lap()
-    assert (again.data, again.checkpoint, again.observers) == (0.0, 0.0, 0.0)
-    assert again.seconds < 0.02
+    wait(1.0)
+    assert clock.lap() == Lap(seconds=7.0, data=6.0, checkpoint=16.0, observers=32.0)
+    assert clock.lap() == Lap(seconds=0.0, data=0.0, checkpoint=0.0, observers=0.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from megatron_ext.training.tracking import EVENTS, WANDB_ID
-from tests.support import losses, make_corpus, run_settings, start, wait_for_step
+from tests.support import losses, make_corpus, run_settings, start, train, wait_for_step
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +75,7 @@ def test_a_run_that_diverges_stops_with_status_1_and_names_its_steps(corpus, tmp
 def test_a_spike_is_kept_with_the_samples_of_its_step(corpus, tmp_path):
     run = tmp_path / "run"
     schedule = {"peak_lr": 1e-9, "decay": "constant"}
-    process = start(run, run_settings(corpus, steps=40, schedule=schedule, limits={"spike_deviations": 0.5}))
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, printed
+    train(run, run_settings(corpus, steps=40, schedule=schedule, limits={"spike_deviations": 0.5}))
     spikes = events(run, "spike")
     assert spikes
     assert min(spike["step"] for spike in spikes) > 20
@@ -96,8 +94,6 @@ def test_a_run_killed_before_its_first_checkpoint_is_one_wandb_run_when_started_
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not list((run / "checkpoints").glob("step_????????"))
-    process = start(run, settings)
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, printed
+    train(run, settings)
     files = [path.name for path in (run / "wandb").glob("offline-run-*/run-*.wandb")]
     assert set(files) == {f"run-{(run / WANDB_ID).read_text().strip()}.wandb"}

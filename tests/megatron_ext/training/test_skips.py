@@ -1,17 +1,12 @@
 """Gradients that are no numbers never reach the weights: Megatron-core's own pieces, real ranks over gloo."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from megatron_ext.training.skips import Skips, TooManySkipsError
-from tests.support import ROOT
+from tests.support import run_module
 
-RANKS = Path(__file__).with_name("guarded_ranks.py")
 CLIP = 0.5
 
 
@@ -19,9 +14,7 @@ CLIP = 0.5
 def verdicts(request, tmp_path_factory):
     precision, ranks = request.param
     output = tmp_path_factory.mktemp("guarded") / "verdicts.json"
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
-    subprocess.run([*launcher, str(RANKS), precision, str(CLIP), str(output)], env=environment, check=True, timeout=120)
+    run_module("tests.megatron_ext.training.guarded_ranks", precision, CLIP, output, ranks=ranks)
     found = json.loads(output.read_text())
     assert len(found) == ranks
     return found
