@@ -76,7 +76,9 @@ test-cluster: $(STAMP) slurm
 lint: $(STAMP)
 	"$(VENV)/bin/python" -m ruff check .
 
-BENCHMARKS := $(filter-out benchmarks/support.py benchmarks/debian_corpus.py benchmarks/smollm.py,$(wildcard benchmarks/*.py))
+# What benchmarks need, and what needs a model of yours.
+TOOLS := support debian_corpus smollm olmo_eval judge lm_eval_parity
+BENCHMARKS := $(filter-out $(TOOLS:%=benchmarks/%.py),$(wildcard benchmarks/*.py))
 
 bench: export OMP_NUM_THREADS = 1
 bench: $(STAMP)
