@@ -29,5 +29,7 @@ ROWS = {
 }
 """By the name that lm-eval, or a task file, gives a benchmark. Accuracies in percent."""
 
+NO_QUESTIONS = ("lambada_openai", "lambada_standard", "hellaswag")
+"""Tasks of lm-eval with an accuracy that is none of answers to questions, and stays out of the average."""
 AVERAGE = Row("Average QA accuracy", "accuracy", (47.66, 2.32, 5.54), (55.35, 0.84, 1.73))
 SCALES = ("200B", "1T")

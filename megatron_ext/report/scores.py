@@ -55,7 +55,7 @@ def _scores(run: Files, results: dict[str, Any]) -> Iterator[Score]:
             yield _likelihood(reading, found, _same(found, "corpus", "hash", "tokens", "window", "stride"), [])
     for name, found in results.get("tasks", {}).items():
         path, same = f"{ITEMS}/{name}.jsonl", _same(found, "file", "items")
-        if "acc" in found:
+        if "answer_loss" in found:  # choices; of last words, which have an accuracy too, the perplexity is told
             right = np.array(run.lines(path, lambda row: float(row["right"]["acc"])))
             yield Score(name, "accuracy", found["acc"], found["items"], same | {"metric": "acc"}, right, _ones(right))
         else:

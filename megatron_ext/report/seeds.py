@@ -7,7 +7,7 @@ from statistics import fmean
 import numpy as np
 
 from megatron_ext.report.arms import Arm
-from megatron_ext.report.paper import ROWS, Kind
+from megatron_ext.report.paper import NO_QUESTIONS, ROWS, Kind
 from megatron_ext.report.scores import HELDOUT, Score
 from megatron_ext.report.uncertainty import Means, resampled
 
@@ -49,8 +49,11 @@ class Seeds:
         return {name: means for name, score in self.scores.items() if (means := self._means(name, score.kind))}
 
     def accuracies(self) -> dict[str, Means]:
-        """Those of them that are accuracies."""
-        return {name: means for name, means in self.means.items() if self.scores[name].kind == "accuracy"}
+        """Those of them that are accuracies of answers to questions."""
+        return {
+            name: means for name, means in self.means.items()
+            if self.scores[name].kind == "accuracy" and name not in NO_QUESTIONS
+        }  # fmt: skip
 
     def _means(self, name: str, kind: Kind) -> Means | None:
         found = [[arms[arm].scores.get(name) if arm in arms else None for arms in self.arms.values()] for arm in ARMS]

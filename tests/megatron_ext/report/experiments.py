@@ -55,7 +55,7 @@ def measured(run: Path, *, heldout: Sequence[float], **changes: Any) -> None:
 
 def asked(run: Path, name: str, right: Sequence[bool], **changes: Any) -> None:
     """A task of choices, item by item."""
-    found = {"acc": float(np.mean(right)), "items": len(right), "file": "f"} | changes
+    found = {"acc": float(np.mean(right)), "answer_loss": 1.0, "items": len(right), "file": "f"} | changes
     before = results(run)
     write(run / "results.json", before | {"tasks": before.get("tasks", {}) | {name: found}})
     rows = [{"id": n, "logprobs": [-1.0], "tokens": [1], "right": {"acc": bool(yes)}} for n, yes in enumerate(right)]

@@ -229,3 +229,19 @@ def test_a_report_of_a_copied_folder_is_the_same(small, tmp_path):
     copy = Path(tmp_path / "elsewhere")
     small.rename(copy)
     assert build_report(copy) == first
+
+
+def test_last_words_count_by_their_perplexity_as_in_the_paper_and_not_among_the_questions(small):
+    for name in LOSSES:
+        asked(small / "arms" / name, "sciq", [True, False])
+        run = small / "arms" / name
+        found = json.loads((run / "results.json").read_text())
+        found["tasks"]["lambada"] = {"perplexity": 3.0, "target_perplexity": 9.0, "acc": 0.5, "items": 2, "file": "l"}
+        write(run / "results.json", found)
+        lines = [{"id": n, "logprobs": [-float(np.log(9.0))], "tokens": [2], "right": {"acc": True}} for n in (0, 1)]
+        write_lines(run / "evaluation" / "lambada.jsonl", lines)
+    report = build_report(small)
+    [row] = [row for row in report["benchmarks"] if row["name"] == "lambada"]
+    assert (row["kind"], row["title"]) == ("perplexity", "LAMBADA")
+    assert row["baseline"]["value"] == pytest.approx(9.0)
+    assert report["gains"]["accuracy"]["over"] == ["sciq"]
