@@ -41,7 +41,7 @@ def _headline(gain: Mapping[str, Any]) -> str:
     if value is None:
         return gain["why"]
     if value <= 0:
-        return f"SBP closes none of the oracle's gain in {gain['of']} (computed share {share(gain['share'])})."
+        return f"SBP closes none of the oracle's gain in {gain['of']}: the share comes to {share(gain['share'])}."
     if low is not None and low <= 0:
         return f"That SBP closes any of the oracle's gain in {gain['of']} is not shown: {share(gain['share'])}."
     return f"SBP closes {share(gain['share'])} of the oracle's gain in {gain['of']}."
