@@ -40,6 +40,8 @@ def _headline(gain: Mapping[str, Any]) -> str:
     value, low = gain["share"]["value"], gain["share"]["low"]
     if value is None:
         return gain["why"]
+    if low is None and gain["oracle"]["low"] is not None:
+        return f"{gain['why'].partition('.')[0]}: SBP comes to {value:.0%}."
     if value <= 0:
         return f"SBP closes none of the oracle's gain in {gain['of']}: the share comes to {share(gain['share'])}."
     if low is not None and low <= 0:

@@ -20,7 +20,7 @@ from megatron_ext.report.uncertainty import Estimate, Means, averaged
 
 LOSS, ACCURACY = "held-out loss", "mean accuracy"
 NO_GAIN = "In {} the oracle is not better than the baseline, so there is no gain to take a share of."
-UNSURE_GAIN = "The oracle's own gain may be none, so how sure the share is can't be told."
+UNSURE_GAIN = "The oracle's own gain in {} may be none, so a share of it says little."
 NO_SCALE = "The oracle read no more unique real tokens than the baseline, so data efficiency has no scale."
 
 
@@ -93,7 +93,7 @@ def _gain(seeds: Seeds, means: Means, *, of: str, better: int) -> dict[str, Any]
     share = means.share(BASELINE, SBP, ORACLE)
     efficiency = _efficiency(seeds, share)
     unknown = {
-        UNSURE_GAIN: share.low is None and means.draws_DA is not None,
+        UNSURE_GAIN.format(of): share.low is None and means.draws_DA is not None,
         NO_SCALE: efficiency is None,
     }
     why = " ".join(sentence for sentence, holds in unknown.items() if holds)

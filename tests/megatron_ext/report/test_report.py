@@ -114,6 +114,16 @@ def test_a_share_that_may_be_none_is_not_claimed(small):
     assert "closes any of the oracle's gain in held-out loss is not shown: 10% (95%: -" in answered(small)
 
 
+def test_a_share_of_a_gain_that_may_be_none_is_not_claimed_either(small):
+    for place, (name, count) in enumerate({"baseline": 30, "sbp": 31, "oracle": 32}.items()):
+        asked(small / "arms" / name, "sciq", [(n + 33 * place) % 100 < count for n in range(100)])
+    report = build_report(small)
+    assert report["gains"]["accuracy"]["share"]["low"] is None
+    assert answer(report)[0] == (
+        "The oracle's own gain in mean accuracy may be none, so a share of it says little: SBP comes to 50%."
+    )
+
+
 def test_a_synthetic_document_cannot_write_into_the_page(small):
     assert "<script>alert(1)" not in html(small)
     assert "&lt;script&gt;alert(1)" in html(small)
