@@ -41,8 +41,8 @@ def collect(experiment: Path, others: Sequence[Path] = ()) -> dict[str, Any]:
         name: made for name in described["artifacts"] if (made := files.made_of(f"{name}/manifest.json", _manifest))
     }
     arms = _arms(files)
-    matched = {name: arm for name, arm in arms.items() if name in ARMS}
-    seeds = Seeds({str(described["seed"]): matched} | _others(described, others))
+    joined = _others(described, others)
+    seeds = Seeds({str(described["seed"]): _matched(arms)} | {seed: _matched(own) for seed, (_, own) in joined.items()})
     synthesizer = read_arm(files.at(SYNTHESIZER))
     quality = files.made_of(f"{QUALITY}/quality.json", _quality)
     cost = files.json("cost.json") or {"tuning_flops": None, "synthesis_flops": None}
@@ -53,9 +53,9 @@ def collect(experiment: Path, others: Sequence[Path] = ()) -> dict[str, Any]:
         "seeds": list(seeds.arms),
         "quick": described["quick"],
         "budget_tokens": described["budget_tokens"],
-        "missing": _missing(described["artifacts"], stages, arms),
-        "broken": files.broken,
-        "flags": flags_of(matched, files, quality),
+        "missing": _missing(described["artifacts"], stages, arms) + _missing_of(joined),
+        "broken": files.broken + [sentence for own, _ in joined.values() for sentence in own.broken],
+        "flags": flags_of(_matched(arms), files, quality) + _flags_of(joined),
         "arms": {name: _with_seeds(arm, name, seeds) for name, arm in arms.items()},
         "gap_closed": found["loss"]["share"]["value"],
         "gap_closed_why": found["loss"]["why"],
@@ -103,9 +103,14 @@ def _arms(files: Files) -> dict[str, Arm]:
     return {name: arm for name in ALL_ARMS if (arm := read_arm(files.at(f"arms/{name}")))}
 
 
-def _others(first: Mapping[str, Any], others: Sequence[Path]) -> dict[str, dict[str, Arm]]:
-    """Seed -> arms, of the same experiment with other seeds."""
-    found: dict[str, dict[str, Arm]] = {}
+def _matched(arms: Mapping[str, Arm]) -> dict[str, Arm]:
+    """Those that share a budget."""
+    return {name: arm for name, arm in arms.items() if name in ARMS}
+
+
+def _others(first: Mapping[str, Any], others: Sequence[Path]) -> dict[str, tuple[Files, dict[str, Arm]]]:
+    """Seed -> files and arms, of the same experiment with other seeds."""
+    found: dict[str, tuple[Files, dict[str, Arm]]] = {}
     for folder in others:
         files, described = _opened(folder)
         rows = differences({"a": first["config"], "b": described["config"]})
@@ -117,8 +122,22 @@ def _others(first: Mapping[str, Any], others: Sequence[Path]) -> dict[str, dict[
                 found=f"seed {described['seed']} again" if same else f"other settings: {', '.join(differing[:5])}",
                 expected="the same experiment with another seed", fix="Name folders that differ in their seed alone.",
             )  # fmt: skip
-        found[str(described["seed"])] = {name: arm for name, arm in _arms(files).items() if name in ARMS}
+        found[str(described["seed"])] = files, _arms(files)
     return found
+
+
+def _missing_of(others: Mapping[str, tuple[Files, dict[str, Arm]]]) -> list[str]:
+    return [
+        f"seed {seed}: held-out loss of {name}"
+        for seed, (_, arms) in others.items() for name in ARMS if name not in arms or HELDOUT not in arms[name].scores
+    ]  # fmt: skip
+
+
+def _flags_of(others: Mapping[str, tuple[Files, dict[str, Arm]]]) -> list[str]:
+    return [
+        f"Seed {seed}: {flag}"
+        for seed, (files, arms) in others.items() for flag in flags_of(_matched(arms), files, None)
+    ]  # fmt: skip
 
 
 def _with_seeds(arm: Arm, name: str, seeds: Seeds) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from megatron_ext.report.arms import Arm
 from megatron_ext.report.paper import NO_QUESTIONS, ROWS, Kind
 from megatron_ext.report.scores import HELDOUT, Score
-from megatron_ext.report.uncertainty import Means, resampled
+from megatron_ext.report.uncertainty import Means, over_seeds, resampled
 
 ARMS = ("baseline", "sbp", "oracle")
 BASELINE, SBP, ORACLE = range(3)
@@ -56,15 +56,19 @@ class Seeds:
         }  # fmt: skip
 
     def _means(self, name: str, kind: Kind) -> Means | None:
-        found = [[arms[arm].scores.get(name) if arm in arms else None for arms in self.arms.values()] for arm in ARMS]
-        known = [[score for score in of_arm if score] for of_arm in found]
-        flat = [score for of_arm in known for score in of_arm]
-        if len(flat) < len(ARMS) * len(self.arms) or len({repr(sorted(score.identity.items())) for score in flat}) > 1:
-            return None
-        sizes = {len(score.values_I) for score in flat}
-        if len(sizes) > 1 or 0 in sizes:  # nothing is known of single items, or not in all arms
-            values_AS = np.array([[score.value for score in of_arm] for of_arm in known])
-            values_AS = np.log(values_AS) if kind == "perplexity" else values_AS
-            return resampled(values_AS[:, :, None], np.ones(1), name=name)
-        values_ASI = np.array([[score.values_I for score in of_arm] for of_arm in known])
-        return resampled(values_ASI, flat[0].weights_I, name=name)
+        """Arms have to be measured alike within a seed; seeds may each have a held-out text of their own."""
+        each = [_compared(arms, name, kind) for arms in self.arms.values()]
+        known = [means for means in each if means]
+        return over_seeds(known, name=name) if len(known) == len(each) else None
+
+
+def _compared(arms: Mapping[str, Arm], name: str, kind: Kind) -> Means | None:
+    """The means of the arms of one seed."""
+    found = [arms[arm].scores[name] for arm in ARMS if arm in arms and name in arms[arm].scores]
+    if len(found) < len(ARMS) or len({repr(sorted(score.identity.items())) for score in found}) > 1:
+        return None
+    sizes = {len(score.values_I) for score in found}
+    if len(sizes) > 1 or 0 in sizes:  # nothing is known of single items, or not in all arms
+        value_A = np.array([score.value for score in found])
+        return resampled((np.log(value_A) if kind == "perplexity" else value_A)[:, None], np.ones(1), name=name)
+    return resampled(np.array([score.values_I for score in found]), found[0].weights_I, name=name)

@@ -1,7 +1,8 @@
 """How sure a figure is: the same items, and seeds, drawn again with replacement, for all arms at once.
 
 Arms answer the same items, so a draw takes the same ones for each: what is easy or hard for all of them falls out of
-their differences. Of several seeds as many are drawn again too. An interval holds the middle 95% of the draws.
+their differences. Of several seeds as many are drawn again too, each with its items. An interval holds the middle 95%
+of the draws.
 
 Shapes: A arms, S seeds, I items, D draws.
 
@@ -65,25 +66,41 @@ class Estimate:
     high: float | None = None
 
 
-def resampled(values_ASI: np.ndarray, weights_I: np.ndarray, *, name: str, draws: int = DRAWS) -> Means:
-    """Means over items, each arm's over its seeds.
+def resampled(values_AI: np.ndarray, weights_I: np.ndarray, *, name: str, draws: int = DRAWS) -> Means:
+    """Means over items.
 
     Args:
-        values_ASI: sums, such as negative log-probabilities of windows.
+        values_AI: sums, such as negative log-probabilities of windows.
         weights_I: what they are divided by, such as tokens of windows.
-        name: of what was asked, which the draws depend on.
+        name: of what was asked. The draws depend on it and on the number of items, so those of the same questions,
+            asked of several seeds, are the same.
         draws: how many.
     """
-    _, seeds, items = values_ASI.shape
-    value_A = (values_ASI.sum(axis=2) / weights_I.sum()).mean(axis=1)
-    if items < 2 and seeds < 2:
+    items = len(weights_I)
+    value_A = values_AI.sum(axis=1) / weights_I.sum()
+    if items < 2:
         return Means(value_A, None)
     generator = np.random.default_rng([len(name), *name.encode()])
     at_once = max(1, MOST_AT_ONCE // items)
-    parts = [
-        _drawn(values_ASI, weights_I, min(at_once, draws - begin), generator) for begin in range(0, draws, at_once)
-    ]
+    parts = []
+    for begin in range(0, draws, at_once):
+        times_DI = generator.multinomial(items, np.full(items, 1 / items), size=min(at_once, draws - begin))
+        parts.append((times_DI @ values_AI.T) / (times_DI @ weights_I)[:, None])
     return Means(value_A, np.concatenate(parts))
+
+
+def over_seeds(each: Sequence[Means], *, name: str) -> Means:
+    """The mean over seeds, which are drawn again too; each may have been asked about items of its own."""
+    if len(each) == 1:
+        return each[0]
+    value_SA = np.array([means.value_A for means in each])
+    draws = next((len(means.draws_DA) for means in each if means.draws_DA is not None), DRAWS)
+    draws_SDA = np.stack([
+        np.broadcast_to(means.value_A, (draws, len(means.value_A))) if means.draws_DA is None else means.draws_DA
+        for means in each
+    ])  # fmt: skip
+    chosen_SD = np.random.default_rng([0, *name.encode()]).integers(len(each), size=(len(each), draws))
+    return Means(value_SA.mean(axis=0), draws_SDA[chosen_SD, np.arange(draws)].mean(axis=0))
 
 
 def _interval(value_D: np.ndarray) -> tuple[float, float]:
@@ -96,14 +113,3 @@ def averaged(each: Sequence[Means]) -> Means:
     draws = [means.draws_DA for means in each if means.draws_DA is not None]
     value_A = np.mean([means.value_A for means in each], axis=0)
     return Means(value_A, np.mean(draws, axis=0) if len(draws) == len(each) else None)
-
-
-def _drawn(
-    values_ASI: np.ndarray, weights_I: np.ndarray, draws: int, generator: np.random.Generator
-) -> np.ndarray:  # fmt: skip
-    arms, seeds, items = values_ASI.shape
-    times_DI = generator.multinomial(items, np.full(items, 1 / items), size=draws).astype(float)
-    sums_DAS = (times_DI @ values_ASI.reshape(-1, items).T).reshape(draws, arms, seeds)
-    means_DAS = sums_DAS / (times_DI @ weights_I)[:, None, None]
-    chosen_DS = generator.integers(seeds, size=(draws, seeds))
-    return np.take_along_axis(means_DAS, chosen_DS[:, None, :].repeat(arms, axis=1), axis=2).mean(axis=2)

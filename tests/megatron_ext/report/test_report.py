@@ -90,6 +90,19 @@ def test_other_seeds_of_the_same_experiment_join_the_mean_and_the_interval(small
     assert "over 2 seeds" in answered(small, other)
 
 
+def test_seeds_may_hold_out_other_text_and_are_compared_within_themselves(small, tmp_path):
+    shorter = HARD[:40] - HARD[:40].mean()
+    other = experiment(tmp_path / "other", losses={name: loss - 2 + shorter for name, loss in LOSSES.items()}, seed=2)
+    for name in LOSSES:
+        measured(other / "arms" / name, heldout=LOSSES[name] - 2 + shorter, hash="of seed 2")
+    report = build_report(small, [other])
+    assert report["flags"] == []
+    assert report["gap_closed"] == pytest.approx(0.4)
+    assert report["gains"]["loss"]["oracle"]["value"] == pytest.approx(-0.5)
+    (other / "arms" / "oracle" / "results.json").unlink()
+    assert build_report(small, [other])["missing"][-1] == "seed 2: held-out loss of oracle"
+
+
 def test_another_experiment_is_not_taken_for_another_seed(small, tmp_path):
     losses = {name: HARD + loss for name, loss in LOSSES.items()}
     same = experiment(tmp_path / "same", losses=losses, seed=1)
