@@ -47,14 +47,13 @@ def collect(experiment: Path, others: Sequence[Path] = ()) -> dict[str, Any]:
     quality = files.made_of(f"{QUALITY}/quality.json", _quality)
     cost = files.json("cost.json") or {"tuning_flops": None, "synthesis_flops": None}
     found = gains(seeds)
-    return {
+    report = {
         "name": described["name"],
         "seed": described["seed"],
         "seeds": list(seeds.arms),
         "quick": described["quick"],
         "budget_tokens": described["budget_tokens"],
         "missing": _missing(described["artifacts"], stages, arms) + _missing_of(joined),
-        "broken": files.broken + [sentence for own, _ in joined.values() for sentence in own.broken],
         "flags": flags_of(_matched(arms), files, quality) + _flags_of(joined),
         "arms": {name: _with_seeds(arm, name, seeds) for name, arm in arms.items()},
         "gap_closed": found["loss"]["share"]["value"],
@@ -76,6 +75,8 @@ def collect(experiment: Path, others: Sequence[Path] = ()) -> dict[str, Any]:
         "differences": differences({name: arm.config for name, arm in arms.items()}),
         "config": described["config"],
     }
+    broken = [sentence for own in (files, *(own for own, _ in joined.values())) for sentence in own.broken]
+    return report | {"broken": broken}  # once everything has been read
 
 
 def _opened(experiment: Path) -> tuple[Files, dict[str, Any]]:
