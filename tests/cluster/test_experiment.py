@@ -25,7 +25,9 @@ SMALL = {
     "synthesis": {"documents": 24, "max_new_tokens": 32, "shingle": 1000},
     "checkpoint": {"every": 2},
     "jobs": {"synthesis": {"tasks": 2}, "corpora": {"tasks": 2}, "baseline": {"nodes": 2}},
+    "mideval": {"documents": 4, "threshold": "bounds.yaml"}, "flops_matched": True,
 }  # fmt: skip
+BOUNDS = "distinct_1: {at_least: 0.001}"
 
 
 @pytest.fixture
@@ -45,6 +47,7 @@ def experiment(slurm, tmp_path_factory):
                 "python": sys.executable, "environment": {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
                 "restarts": {"notice": 5},
             }  # fmt: skip
+            (place / "bounds.yaml").write_text(BOUNDS)
             for name, values in (("experiment", settings), ("cluster", described | (cluster or {}))):
                 (place / f"{name}.yaml").write_text(yaml.safe_dump(values))
             return subprocess.run(
@@ -80,7 +83,8 @@ def test_a_graph_of_jobs_ends_in_its_report_and_goes_on_with_what_is_missing_if_
     assert "└─ synthesizer (and pairs)" in shown.stdout
     assert not experiment.folder.exists()
     first = experiment.launch(cluster={"setup": ['[ "$SLURM_JOB_NAME" != demo-embeddings ] || exit 3']})
-    assert set(first) == set(stages_of(load_experiment(DEMO)))
+    assert set(first) == set(stages_of(load_experiment(experiment.folder.with_name("experiment.yaml"))))
+    assert {"mideval", "longer", "quality"} <= set(first)
     experiment.wait()
     assert (experiment.folder / "arms" / "oracle" / "manifest.json").exists(), experiment.logs()
     assert not (experiment.folder / "embeddings").exists()
@@ -88,7 +92,10 @@ def test_a_graph_of_jobs_ends_in_its_report_and_goes_on_with_what_is_missing_if_
 
     second = experiment.launch()
     experiment.wait()
-    assert (experiment.folder / "report.html").exists(), experiment.logs()
+    report = json.loads((experiment.folder / "report.json").read_text())
+    assert report["missing"] == report["flags"] == [], experiment.logs()
+    assert report["mideval"]["verdict"]["go"]
+    assert report["arms"]["baseline_flops"]["steps"] > report["arms"]["baseline"]["steps"]
     assert slurm.job_state(second["report"]) == "COMPLETED"
     assert len(list(experiment.folder.glob("launch/0002/synthesis.*.log"))) == 2
     assert {name for name in first if first[name] == second[name]} == {
