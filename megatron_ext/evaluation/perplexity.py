@@ -20,7 +20,7 @@ from megatron_ext.data.batches import Batch, stack
 from megatron_ext.data.rows import Row, filling_row, row_of
 from megatron_ext.evaluation.inputs import has_tokenizer
 from megatron_ext.evaluation.scores import bits_per_byte
-from megatron_ext.evaluation.stretches import chunks, stretches
+from megatron_ext.evaluation.stretches import chunks, stretches, windows_of
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,11 @@ def _text_bytes(corpus: IndexedCorpus, tokenizer: Tokenizer, *, by_document: boo
 
 def windows(corpus: IndexedCorpus, sequence_length: int) -> Iterator[Row]:
     """Every window of the corpus as one stream, none overlapping; the last one is padded."""
-    for start in range(0, corpus.token_count - 1, sequence_length):
-        part = corpus.tokens(start, min(start + sequence_length + 1, corpus.token_count))
+    for start, stop, predicted in windows_of(corpus.token_count, window=sequence_length, stride=sequence_length):
         tokens = np.zeros(sequence_length + 1, dtype=np.int64)
-        tokens[: len(part)] = part
+        tokens[: stop - start] = corpus.tokens(start, stop)
         mask = np.zeros(sequence_length, dtype=np.float32)
-        mask[: len(part) - 1] = 1.0
+        mask[:predicted] = 1.0
         yield row_of(tokens, mask)
 
 
