@@ -115,7 +115,7 @@ def _launch_experiment(
         config, folder, cluster, stages, nodes=nodes, settings=settings, dry_run=dry_run
     )  # fmt: skip
     demo = Demo(config, plan.folder, synthesized="synthesis" not in plan.jobs)
-    runs = {name: planned_run(demo, name) for name in RUNS}
+    runs = {name: planned_run(demo, name) for name in RUNS if name in stages}
     jobs = {name: job for name, job in plan.jobs.items() if isinstance(job, Job)}
     _require_trainable(plan, runs, jobs)
     if plan.jobs and not dry_run:
@@ -131,7 +131,7 @@ def _launch_experiment(
         for name in jobs:
             _verify(runs[name])
     costs = stage_costs(plan, config, runs, cluster)
-    result = {"folder": str(plan.folder), "stages": costs, **arms(demo, runs, costs)}
+    result = {"folder": str(plan.folder), "stages": costs, **arms(demo, runs)}
     told = _preflight({name: runs[name] for name in jobs}, jobs, cluster, verdicts, here=not dry_run)
     result |= {"preflight": read | told}
     if not dry_run and plan.jobs:

@@ -62,7 +62,7 @@ def stage_costs(
     return costs
 
 
-def arms(demo: "Demo", runs: Mapping[str, "RunConfig"], costs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def arms(demo: "Demo", runs: Mapping[str, "RunConfig"]) -> dict[str, Any]:
     """What the arms train on, matched in tokens; and the FLOPs that SBP takes besides, which are not in that match.
 
     Raises:
@@ -81,10 +81,7 @@ def arms(demo: "Demo", runs: Mapping[str, "RunConfig"], costs: Mapping[str, Mapp
             "tokens": run.tokens, **sources, "real_epochs": _epochs(run),
             "flops": training_flops(run.model, run.tokens, run.batch.sequence_length),
         }  # fmt: skip
-    beside = {
-        "tuning_flops": tuning_flops(demo.config),
-        "synthesis_flops": costs["synthesis"]["flops"] or synthesis_flops(demo.config),
-    }
+    beside = {"tuning_flops": tuning_flops(demo.config), "synthesis_flops": synthesis_flops(demo.config)}
     return {"matched_tokens": match(chosen), "arms": told, "sbp_besides": beside}
 
 
