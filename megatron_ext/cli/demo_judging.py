@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from data_tools.synthesis.engines.choice import EngineChoice
     from megatron_ext.config import ExperimentConfig
 
-QUALITY = "quality.json"
-
 
 def require_judging(config: "ExperimentConfig") -> None:
     """Refuse, before anything is done, what an experiment could not be judged with in the end.
@@ -68,17 +66,16 @@ def judging_paths(config: "ExperimentConfig") -> dict[str, Path]:
 
 def synthesize_into(demo: Demo, output: Path, *, documents: int | None, budget_tokens: int | None) -> dict[str, Any]:
     """Sample documents with the experiment's synthesizer; returns the counts."""
-    from data_tools.synthesis.engines.choice import EngineChoice
     from data_tools.synthesis.filters import Filters
     from data_tools.synthesis.recipes.sbp import SBP
     from data_tools.synthesis.requests import Sampling
     from data_tools.synthesis.run import synthesize
-    from megatron_ext.cli.synthesizer import engine_model
+    from megatron_ext.cli.synthesizer import engine_of
 
     settings, corpus = demo.config.synthesis, demo.at("corpus_subset")
     sampling = Sampling(settings.temperature, settings.top_p, settings.max_new_tokens)
-    engine = EngineChoice(
-        model=engine_model(str(demo.at("synthesizer")), corpus), kind=settings.engine, batch=settings.batch,
+    engine = engine_of(
+        str(demo.at("synthesizer")), corpus, kind=settings.engine, batch=settings.batch,
         tensor_parallel=settings.tensor_parallel,
     )  # fmt: skip
     with Progress("synthesis", unit="seeds") as progress:
@@ -91,11 +88,13 @@ def synthesize_into(demo: Demo, output: Path, *, documents: int | None, budget_t
 
 def mideval(demo: Demo) -> str:
     """A small synthesis and its verdict; no go ends the stage, so that what waits for it never starts."""
+    from data_tools.quality.page import FIGURES
+
     settings = demo.config.mideval
     assert settings is not None, "the stage is left out without its section"
     synthesize_into(demo, demo.at("mideval/corpus"), documents=settings.documents, budget_tokens=None)
     _measure(demo, "mideval/corpus", "mideval/quality", threshold=settings.threshold)
-    verdict = json.loads((demo.at("mideval/quality") / QUALITY).read_text())["verdict"]
+    verdict = json.loads((demo.at("mideval/quality") / FIGURES).read_text())["verdict"]
     if not verdict["go"]:
         raise EndedEarly(
             "no go for the large synthesis: " + "; ".join(verdict["reasons"]) + f". Look at "
@@ -175,12 +174,11 @@ def _measure(demo: Demo, corpus: str, output: str, *, threshold: Path | None) ->
 
 
 def _judge(demo: Demo) -> "EngineChoice | None":
-    from data_tools.synthesis.engines.choice import EngineChoice
-    from megatron_ext.cli.synthesizer import engine_model
+    from megatron_ext.cli.synthesizer import engine_of
 
-    judge = demo.config.quality.judge
+    judge, corpus = demo.config.quality.judge, demo.at("corpus_subset")
     if judge is None:
         return None
     if judge.folder is None:
-        return EngineChoice(model=judge.model, kind="server", url=judge.url)
-    return EngineChoice(model=engine_model(str(judge.folder), demo.at("corpus_subset")), kind=judge.engine)
+        return engine_of(judge.model, corpus, kind="server", url=judge.url)
+    return engine_of(str(judge.folder), corpus, kind=judge.engine)

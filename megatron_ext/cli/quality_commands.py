@@ -212,8 +212,7 @@ def _judge(
     corpus: Path, model: str | None, engine: option.EngineName | None, url: str, batch: int | None
 ) -> "EngineChoice | None":
     from data_tools.errors import InputError
-    from data_tools.synthesis.engines.choice import EngineChoice
-    from megatron_ext.cli.synthesizer import engine_model
+    from megatron_ext.cli.synthesizer import engine_of
 
     if model is None:
         if url or engine:
@@ -223,9 +222,8 @@ def _judge(
             )  # fmt: skip
         return None
     kind = engine or (option.EngineName.server if url else option.EngineName.transformers)
-    if kind is option.EngineName.server:
-        return EngineChoice(model=model, kind="server", url=url, concurrency=batch)
-    return EngineChoice(model=engine_model(model, corpus), kind=kind.value, batch=batch)
+    settings = {"url": url, "concurrency": batch} if kind is option.EngineName.server else {"batch": batch}
+    return engine_of(model, corpus, kind=kind.value, **settings)
 
 
 def _pairs(words: list[str] | None) -> tuple[tuple[str, str], ...]:

@@ -301,11 +301,7 @@ def _sampled(recipe: "Recipe", **given: float | None) -> "Recipe":
 
 
 def _engine(model: str | None, corpus: Path, *, kind: option.EngineName, **settings: Any) -> "EngineChoice":
-    from data_tools.synthesis.engines.choice import EngineChoice
     from data_tools.synthesis.engines.no_model import NoModel
-    from megatron_ext.cli.synthesizer import engine_model
+    from megatron_ext.cli.synthesizer import engine_of
 
-    if model is None:
-        return NoModel()
-    named = model if kind is option.EngineName.server else engine_model(model, corpus)
-    return EngineChoice(model=named, kind=kind.value, **settings)
+    return NoModel() if model is None else engine_of(model, corpus, kind=kind.value, **settings)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from data_tools.corpus.manifest import is_finished, read_manifest
 from data_tools.errors import EndedEarly, InputError
@@ -20,6 +21,9 @@ from megatron_ext.checkpoint.folders import complete, is_checkpoint, resolve
 from megatron_ext.checkpoint.integrity import INTEGRITY
 from megatron_ext.config import run_from_dict
 from megatron_ext.convert.record import RECORD, RUN_CONFIG
+
+if TYPE_CHECKING:
+    from data_tools.synthesis.engines.choice import EngineChoice, Kind
 
 EXPORTS = "exports"
 STDERR = 2
@@ -72,6 +76,20 @@ def _exported(checkpoint: Path, corpus: Path) -> Path:
             if _run_aside(arguments):
                 raise ExportFailed(f"the export of {checkpoint} failed; the lines above say why")
     return folder
+
+
+def engine_of(model: str, corpus: Path, *, kind: "Kind", **settings: Any) -> "EngineChoice":
+    """What runs a model: of a server its name is left to the server, anything else is what `engine_model` makes of it.
+
+    Args:
+        model: as it was named.
+        corpus: that documents are synthesized from, or that is judged.
+        kind: of the engine.
+        settings: of the choice, beside these.
+    """
+    from data_tools.synthesis.engines.choice import EngineChoice
+
+    return EngineChoice(model=model if kind == "server" else engine_model(model, corpus), kind=kind, **settings)
 
 
 def _run_aside(arguments: Sequence[str]) -> int:
